@@ -1,0 +1,1 @@
+"""What every service stands on: settings, server, channels, deadlines, errors, metrics, tracing, vectors."""

@@ -1,0 +1,51 @@
+"""Resource names: `catalogs/{catalog}` and `catalogs/{catalog}/products/{product}`."""
+
+from __future__ import annotations
+
+import re
+
+from services.mesh.errors import InvalidArgument
+
+_CATALOG_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_PRODUCT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+
+
+def catalog_name(catalog: str) -> str:
+    """The name of a catalogue."""
+    return f"catalogs/{catalog}"
+
+
+def product_name(catalog: str, product_id: str) -> str:
+    """The name of a product."""
+    return f"catalogs/{catalog}/products/{product_id}"
+
+
+def check_catalog_id(catalog: str, field: str) -> str:
+    """`catalog` itself; raises InvalidArgument naming `field` when it is not a catalogue id."""
+    if not _CATALOG_ID.fullmatch(catalog):
+        raise InvalidArgument(field, "a catalogue id has 1 to 63 lower-case letters, digits and hyphens")
+    return catalog
+
+
+def parse_catalog(name: str, field: str) -> str:
+    """The id in the name of a catalogue; raises InvalidArgument naming `field` for anything else."""
+    prefix, _, catalog = name.partition("/")
+    if prefix != "catalogs" or not _CATALOG_ID.fullmatch(catalog):
+        raise InvalidArgument(field, "must be catalogs/{catalog}")
+    return catalog
+
+
+def parse_product(name: str, field: str) -> tuple[str, str]:
+    """Catalogue id and product id in the name of a product; raises InvalidArgument naming `field` for anything else."""
+    parts = name.split("/")
+    if len(parts) != 4 or parts[0] != "catalogs" or parts[2] != "products":
+        raise InvalidArgument(field, "must be catalogs/{catalog}/products/{product}")
+    check_catalog_id(parts[1], field)
+    return parts[1], check_product_id(parts[3], field)
+
+
+def check_product_id(product_id: str, field: str) -> str:
+    """`product_id` itself; raises InvalidArgument naming `field` when it is not a product id."""
+    if not _PRODUCT_ID.fullmatch(product_id):
+        raise InvalidArgument(field, "a product id has 1 to 128 letters, digits and . _ ~ -")
+    return product_id

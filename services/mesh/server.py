@@ -1,0 +1,260 @@
+"""The process of a service: a grpc.aio server with health, reflection, metrics, admission and graceful drain."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from services.mesh import deadline, logs, metrics, trace
+from services.mesh.channel import KEEPALIVE_S
+from services.mesh.errors import ResourceExhausted, VitrineError
+from services.mesh.settings import ServiceSettings
+from services.mesh.status import abort_arguments
+
+_log = structlog.get_logger()
+
+# Not counted, admitted or logged: probes and tools ask these, not callers.
+_INTERNAL_SERVICES = ("/grpc.health.", "/grpc.reflection.")
+
+
+class Host:
+    """One service process.
+
+    Add services, `start`, mark each `serving` when it is, `wait` until told to stop; `wait` returns drained.
+    """
+
+    def __init__(self, settings: ServiceSettings, name: str) -> None:
+        logs.configure(name, settings.log_level)
+        self._settings = settings
+        self._name = name
+        self._services: list[ServiceDescriptor] = []
+        self._health = HealthServicer()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._server = grpc.aio.server(
+            interceptors=[_RequestInterceptor(settings)],
+            options=[
+                # Without this two processes share a port silently and a port in use is never noticed.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", settings.max_message_bytes),
+                ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1e3)),
+                ("grpc.max_connection_age_grace_ms", int(settings.default_timeout_s * 1e3)),
+                ("grpc.http2.min_ping_interval_without_data_ms", int(KEEPALIVE_S * 1e3) // 2),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+
+    def add(self, descriptor: ServiceDescriptor, register: Callable[[grpc.aio.Server], None]) -> None:
+        """Serve a service; `register` adds its servicer to the server."""
+        self._services.append(descriptor)
+        register(self._server)
+
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` as long as the process; should it fail or end, the process stops with an error."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._work_ended)
+
+    async def start(self) -> int:
+        """Listen; the port. Every service is NOT_SERVING until `serving` says otherwise.
+
+        Raises OSError when the port is taken.
+        """
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [service.full_name for service in self._services]
+        reflection.enable_server_reflection(
+            [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], self._server
+        )
+        for name in ("", *names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        metrics.declare(self._services)
+        address = f"{self._settings.host}:{self._settings.port}"
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"{self._name}: cannot listen on {address}: is the port in use?") from error
+        if self._settings.metrics_port:
+            metrics.serve(self._settings.host, self._settings.metrics_port)
+        await self._server.start()
+        _log.info("listening", address=f"{self._settings.host}:{port}", metrics_port=self._settings.metrics_port)
+        return port
+
+    async def serving(self, is_serving: bool = True) -> None:
+        """Tell the health service whether this process can do its work."""
+        status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *(service.full_name for service in self._services)):
+            await self._health.set(name, status)
+        _log.info("serving" if is_serving else "not serving")
+
+    def stop(self) -> None:
+        """Let `wait` drain and return."""
+        self._stopping.set()
+
+    async def wait(self) -> None:
+        """Serve until SIGTERM, SIGINT or `stop`; then finish the calls in hand and return.
+
+        Raises what a task of `run_beside` failed with.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        await self._stopping.wait()
+        _log.info("draining", drain_s=self._settings.drain_s)
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.drain_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        _log.info("stopped")
+        if self._failure is not None:
+            raise self._failure
+
+    def _work_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or self._stopping.is_set():
+            return
+        self._failure = task.exception() or RuntimeError("work that should never end has ended")
+        _log.error("background work failed", error=repr(self._failure), exc_info=self._failure)
+        self._stopping.set()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run the main coroutine of a service on uvloop; a port in use ends the process with status 1 and a clear line."""
+    try:
+        uvloop.run(main)
+    except OSError as error:
+        _log.error("cannot start", error=str(error))
+        raise SystemExit(1) from error
+
+
+class _RequestInterceptor(grpc.aio.ServerInterceptor):
+    """What happens around every RPC: trace, deadline, admission, error mapping, metrics and one log line."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._max_inflight = settings.max_inflight
+        self._default_timeout_s = settings.default_timeout_s
+        self._inflight = 0
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        details = handler_call_details
+        handler = await continuation(details)
+        if handler is None or details.method.startswith(_INTERNAL_SERVICES):
+            return handler
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, details),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return grpc.unary_stream_rpc_method_handler(
+            self._server_stream(handler.unary_stream, details),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, behaviour: Any, details: grpc.HandlerCallDetails) -> Any:
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            rpc = _Rpc("unary", details)
+            code = grpc.StatusCode.OK
+            try:
+                self._admit()
+                try:
+                    remaining_s = context.time_remaining()
+                    with deadline.within(self._default_timeout_s if remaining_s is None else remaining_s):
+                        return await behaviour(request, context)
+                finally:
+                    self._leave()
+            except VitrineError as error:
+                code = await _abort(context, error)
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED
+                raise
+            except Exception as error:  # noqa: BLE001 - the last resort: logged here, INTERNAL to the caller
+                code = await _abort_unexpected(context, error)
+            finally:
+                rpc.ended(code)
+
+        return handle
+
+    def _server_stream(self, behaviour: Any, details: grpc.HandlerCallDetails) -> Any:
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            rpc = _Rpc("server_stream", details)
+            code = grpc.StatusCode.OK
+            try:
+                async for response in behaviour(request, context):
+                    yield response
+            except VitrineError as error:
+                code = await _abort(context, error)
+            except (asyncio.CancelledError, GeneratorExit):
+                code = grpc.StatusCode.CANCELLED
+                raise
+            except Exception as error:  # noqa: BLE001 - the last resort: logged here, INTERNAL to the caller
+                code = await _abort_unexpected(context, error)
+            finally:
+                rpc.ended(code)
+
+        return handle
+
+    def _admit(self) -> None:
+        if self._inflight >= self._max_inflight:
+            metrics.REJECTED.inc()
+            raise ResourceExhausted(f"{self._max_inflight} calls are being handled already", retry_after_s=0.5)
+        self._inflight += 1
+        metrics.INFLIGHT.set(self._inflight)
+
+    def _leave(self) -> None:
+        self._inflight -= 1
+        metrics.INFLIGHT.set(self._inflight)
+
+
+class _Rpc:
+    """Counts, times and logs one RPC."""
+
+    def __init__(self, kind: str, details: grpc.HandlerCallDetails) -> None:
+        _, service, method = details.method.split("/")
+        self._labels = (kind, service, method)
+        self._start = time.perf_counter()
+        headers = dict(details.invocation_metadata or ())
+        parent = headers.get(trace.HEADER)
+        trace.begin(parent if isinstance(parent, str) else None)
+        metrics.STARTED.labels(*self._labels).inc()
+
+    def ended(self, code: grpc.StatusCode) -> None:
+        duration_s = time.perf_counter() - self._start
+        metrics.HANDLED.labels(*self._labels, code.name).inc()
+        metrics.HANDLING_SECONDS.labels(*self._labels).observe(duration_s)
+        _log.info("rpc", method=self._labels[2], code=code.name, duration_ms=round(duration_s * 1e3, 3))
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: VitrineError) -> grpc.StatusCode:
+    code, message, trailing = abort_arguments(error)
+    try:
+        await context.abort(code, message, trailing)
+    except grpc.aio.AbortError:
+        # Raised to leave the handler; the status is already set, and returning leaves it just as well.
+        pass
+    return code
+
+
+async def _abort_unexpected(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> grpc.StatusCode:
+    _log.error("unexpected error", exc_info=error)
+    # What went wrong inside is for our logs, not for callers.
+    return await _abort(context, VitrineError("internal error; the trace id is in the server's log"))

@@ -1,0 +1,33 @@
+"""The trace a request belongs to, carried over hops in the W3C `traceparent` header.
+
+Source: https://www.w3.org/TR/trace-context/
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextvars import ContextVar
+
+HEADER = "traceparent"
+
+_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_trace_id: ContextVar[str] = ContextVar("vitrine_trace_id", default="")
+
+
+def begin(parent: str | None = None) -> str:
+    """Enter the trace of `parent`, a traceparent header, or a new one when there is none; the trace id (32 hex)."""
+    match = _PARENT.fullmatch(parent) if parent else None
+    trace_id = match.group(1) if match and set(match.group(1)) != {"0"} else secrets.token_hex(16)
+    _trace_id.set(trace_id)
+    return trace_id
+
+
+def current() -> str:
+    """The present trace id, or an empty string outside of any."""
+    return _trace_id.get()
+
+
+def header() -> str:
+    """The traceparent of a call made now, beginning a trace when outside of any."""
+    return f"00-{_trace_id.get() or begin()}-{secrets.token_hex(8)}-01"

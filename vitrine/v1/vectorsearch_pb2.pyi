@@ -131,7 +131,7 @@ class SearchVectorsResponse(_message.Message):
     revision: _builtins.int
     """The log revision this answer reflects."""
     plan: _builtins.str
-    """How the rows were searched: `empty`, `flat`, `flat-masked`, `gather`."""
+    """How the rows were searched: `empty`, `flat` (all of them), `gather` (those that pass the filter)."""
     rows_passed: _builtins.int
     """Rows that passed the filter."""
     @_builtins.property

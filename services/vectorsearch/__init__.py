@@ -1,0 +1,1 @@
+"""The vector search shard: rows of photos in, the nearest products out, exactly."""

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from services.vectorsearch.changes import Deleted, Described
+from services.vectorsearch.columns import MAX_COLUMNS, Column, Columns, Facts
+from services.vectorsearch.lock import SharedLock
+from services.vectorsearch.rows import CatalogRows
+from services.vectorsearch.search import search
+from services.vectorsearch.shard import Shard
+from tests.vectorsearch.products import query, simple
+
+
+def rows_of(shard: Shard) -> CatalogRows:
+    rows = shard.rows("shop", "g1")
+    assert rows is not None
+    return rows
+
+
+def test_replays_do_nothing() -> None:
+    """A change older than what is held is passed over, and the revision never goes back."""
+    shard = Shard()
+    shard.apply([simple(1, 5, colour=["red"])], revision=5)
+    shard.apply(
+        [simple(1, 3, colour=["blue"]), Described("shop", "p1", 4, Facts()), Deleted("shop", "p1", 2)],
+        revision=4,
+    )
+    assert shard.revision == 5
+    assert rows_of(shard).products["p1"].revision == 5
+    assert rows_of(shard).columns.labels("colour", np.array([1])).values == ["red"]
+
+
+def test_a_description_replaces_what_is_known_and_keeps_the_photos() -> None:
+    """A change of attributes alone needs no vectors; one of a product that is not held does nothing."""
+    shard = Shard()
+    shard.apply([simple(1, 1, colour=["red"], price=[5.0])])
+    new = Facts({"colour": ["blue"]})
+    shard.apply([Described("shop", "p1", 2, new), Described("shop", "p2", 3, new)])
+    rows = rows_of(shard)
+    assert rows.row_count == 1
+    assert rows.products["p1"].revision == 2
+    assert list(rows.products) == ["p1"]
+    assert rows.columns.labels("colour", np.array([1])).values == ["blue"]
+    assert rows.columns.labels("price", np.array([1])).codes.tolist() == [-1]
+
+
+def test_a_scan_drops_what_it_did_not_show() -> None:
+    """Products not in the scan vanish unless they were written after it."""
+    shard = Shard()
+    shard.apply([simple(1, 1), simple(2, 2), simple(3, 9)], revision=2)
+    shard.retain({("shop", "p1")}, revision=5)
+    assert sorted(rows_of(shard).products) == ["p1", "p3"]
+    assert shard.revision == 5
+
+
+def test_a_scan_of_a_new_log_replaces_everything() -> None:
+    """When the log was set up anew, older revisions count and what it does not have vanishes."""
+    shard = Shard()
+    shard.apply([simple(1, 50), simple(2, 51)], revision=51)
+    shard.apply([simple(1, 2, colour=["new"])], anew=True)
+    shard.retain({("shop", "p1")}, revision=3, anew=True)
+    assert list(rows_of(shard).products) == ["p1"]
+    assert rows_of(shard).products["p1"].revision == 2
+    assert shard.revision == 3
+
+
+def test_writes_many_times_over_take_no_more_room() -> None:
+    """Rows without a product are compacted away, and every product is found throughout."""
+    shard = Shard(segment_rows=32)
+    for revision in range(1, 2_000):
+        shard.apply([simple(revision % 40, revision)], revision=revision)
+    rows = rows_of(shard)
+    assert rows.row_count == 40
+    assert sum(segment.size for segment in rows.segments) <= 2 * 40 + 32
+    found = search(rows, [query("clip", 7)], rows.searchable, 100)
+    assert len(found.product_ids) == 40
+    assert found.product_ids[0] == "p7"
+
+
+def test_generations_lie_side_by_side() -> None:
+    """A product written in a new generation stays in the old one; deleting it deletes both."""
+    shard = Shard()
+    old = simple(1, 1)
+    shard.apply([old, type(old)("shop", "p1", 2, "g2", old.photos, old.facts)])
+    other = shard.rows("shop", "g2")
+    assert other is not None
+    assert (len(rows_of(shard).products), len(other.products)) == (1, 1)
+    assert shard.holds_other_generation("shop", "g3")
+    (size,) = shard.sizes()
+    assert (size.products, size.rows) == (1, 2)
+    shard.apply([Deleted("shop", "p1", 3)])
+    assert not rows_of(shard).products
+    assert not other.products
+
+
+def test_searches_see_one_state_while_changes_are_applied() -> None:
+    """Within one reading nothing changes, however many changes wait."""
+    shard = Shard(segment_rows=64)
+    shard.apply([simple(number, 1, batch=["0"]) for number in range(30)], revision=1)
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            with shard.reading():
+                rows = rows_of(shard)
+                found = search(rows, [query("clip", 1)], rows.searchable, 30)
+                batches = set(rows.columns.labels("batch", found.slots).values)
+                if len(found.product_ids) != 30 or batches != {str(shard.revision - 1)}:
+                    failures.append(f"{len(found.product_ids)} {batches} at {shard.revision}")
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for revision in range(2, 60):
+        shard.apply([simple(n, revision, batch=[str(revision - 1)]) for n in range(30)], revision=revision)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not failures
+
+
+def test_neither_side_keeps_the_other_out() -> None:
+    """A writer gets in between readers that never pause, and readers between writes that never pause."""
+    lock = SharedLock()
+    stop = threading.Event()
+    turns = {"read": 0, "write": 0}
+
+    def read() -> None:
+        while not stop.is_set():
+            with lock.shared():
+                time.sleep(0.001)
+                turns["read"] += 1
+
+    def write() -> None:
+        while not stop.is_set():
+            with lock.exclusive():
+                turns["write"] += 1
+
+    threads = [threading.Thread(target=work) for work in (read, read, read, write)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert min(turns.values()) > 3
+
+
+def test_codes_of_values_that_nobody_has_are_used_again() -> None:
+    """A price that changes for ever does not grow its column."""
+    column = Column()
+    for price in range(1_000):
+        column.put(3, [float(price)])
+    assert len(column.freeze()[0]) <= 2
+    assert column.between(999, 999, 5).tolist() == [False, False, False, True, False]
+
+
+def test_attributes_beyond_the_limit_are_not_known() -> None:
+    """A catalogue has a limited number of columns; those beyond are as attributes that nobody has."""
+    columns = Columns()
+    columns.put(1, Facts({f"a{number}": ["x"] for number in range(MAX_COLUMNS + 1)}))
+    assert columns.get(f"a{MAX_COLUMNS - 1}") is not None
+    assert columns.get(f"a{MAX_COLUMNS}") is None

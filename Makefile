@@ -1,0 +1,36 @@
+# Every target is one line for people and one small script for the work; `make` alone tells them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench protos lock clean
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+help: ## Tell the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Create .venv and install all that running, testing and checking need.
+	@scripts/setup.sh test
+
+demo: ## Start the mesh on a demo catalogue, or on your own: make demo CATALOG=path/to/folder
+	@scripts/setup.sh demo
+	@.venv/bin/vitrine demo --no-wait $(if $(CATALOG),--catalog-dir "$(CATALOG)")
+
+test: setup check ## Set up, check, and run every test with coverage.
+	@.venv/bin/python -m pytest --cov
+
+check: ## Lint, types, contract, generated code and stray host names.
+	@scripts/check.sh
+
+bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder
+	@test -n "$(CATALOG)" || { echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
+	@scripts/setup.sh demo
+	@.venv/bin/python -m benchmarks.mesh "$(CATALOG)"
+
+protos: ## Generate vitrine/v1 from protos/.
+	@.venv/bin/python scripts/protos.py
+
+lock: ## Resolve the dependencies anew into requirements/.
+	@scripts/lock.sh
+
+clean: ## Remove .venv and everything else that was made here.
+	@rm -rf .venv var build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find services tests vitrine scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Resolve pyproject.toml into hashed pins without host names. The sets of single services follow all-cpu, so that a
+# package has one version everywhere.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+compile() { # compile OUTPUT ARGUMENTS...
+  local output=requirements/$1
+  shift
+  .venv/bin/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header \
+    --python-version 3.11 --output-file "$output" "$@"
+  echo "lock: $output"
+}
+
+compile all-cpu.txt --extra all-cpu --extra dev "$@"
+for service in gateway ranker; do
+  compile "$service.txt" --extra "$service" --constraints requirements/all-cpu.txt
+done

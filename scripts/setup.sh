@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Make this checkout ready to run (`demo`) or also to test and check (`test`). Every step is either a cheap look at
+# what is there or is stamped with the content of what it depends on, so that a second run takes no time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose=${1:?demo or test}
+venv=.venv
+stamps=$venv/stamps
+
+say() { echo "setup: $*" >&2; }
+
+fingerprint() { # fingerprint FILES...: one hash over the names and contents
+  sha256sum "$@" | sha256sum | cut -d ' ' -f 1
+}
+
+once() { # once STAMP FINGERPRINT COMMAND...: run COMMAND unless the stamp says that it has succeeded for this input
+  local stamp=$1 key=$2
+  shift 2
+  if [ -e "$stamp" ] && [ "$(<"$stamp")" = "$key" ]; then return; fi
+  "$@"
+  mkdir -p "$(dirname "$stamp")"
+  echo "$key" >"$stamp"
+}
+
+# 1. Debian packages that are missing.
+find_python() { # the oldest release that the pins are resolved for comes first
+  local name
+  for name in ${PYTHON:-python3.11 python3}; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+  done
+  say "Python 3.11 or newer is needed; tell where with PYTHON=..."
+  return 1
+}
+
+debian_packages() {
+  local packages=()
+  if ! [ -x $venv/bin/python ] && ! "$python" -c 'import ensurepip' 2>/dev/null; then packages+=(python3-venv); fi
+  command -v npm >/dev/null || packages+=(npm)
+  if [ "$purpose" = test ]; then
+    command -v chromium >/dev/null || packages+=(chromium)
+  fi
+  ((${#packages[@]})) || return 0
+
+  local install="apt-get install -y --no-install-recommends ${packages[*]}"
+  if [ "$(id -u)" != 0 ] || ! [ -e /etc/debian_version ]; then
+    say "system packages are missing; on Debian, run as root and then call make again:"
+    say "  apt-get update && $install"
+    return 1
+  fi
+  say "installing ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q >/dev/null
+  # shellcheck disable=SC2086  # The words of the command are what is wanted.
+  $install -q >/dev/null
+}
+
+# 2. The virtual environment, with uv in it.
+bootstrap() {
+  say "creating $venv"
+  "$python" -m venv --clear $venv
+  $venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+}
+
+# 3. What the lock names. uv does not read pip's configuration, so an index that only pip was told of is passed on.
+dependencies() {
+  say "installing the dependencies (some gigabytes at first)"
+  local index
+  index=${PIP_INDEX_URL:-$($venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
+  if [ -n "$index" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-$index}}; fi
+  export UV_NATIVE_TLS=${UV_NATIVE_TLS:-true}
+  $venv/bin/uv pip install --python $venv/bin/python --require-hashes -r requirements/all-cpu.txt
+}
+
+# 4. The project itself, editable, built with the setuptools of the lock.
+project() {
+  $venv/bin/uv pip install --quiet --python $venv/bin/python --offline --no-deps --no-build-isolation --editable .
+}
+
+# 5. Model weights.
+models() {
+  say "fetching model weights"
+  $venv/bin/vitrine models pull
+}
+
+python=$(find_python)
+debian_packages
+once $stamps/bootstrap "$(fingerprint requirements/bootstrap.txt)" bootstrap
+once $stamps/dependencies "$(fingerprint requirements/all-cpu.txt)" dependencies
+once $stamps/project "$(fingerprint pyproject.toml vitrine/__init__.py)" project
+# What the weights are made of is all code of the embedder and trainer, and the prompts of the ranker. The stamp lies
+# among the weights: it goes when they go.
+weights=${VITRINE_MODELS_DIR:-${HOME:?}/.cache/vitrine/models}
+mapfile -d '' sources < <(find services/embedder services/trainer services/ranker -type f -not -name '*.pyc' -print0 | sort -z)
+once "$weights/.pulled" "$(fingerprint "${sources[@]}")" models

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitrine.catalogs import columns
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("baseColour", "base_colour"),
+        ("productDisplayName", "product_display_name"),
+        (" Product ID ", "product_id"),
+        ("2nd colour", "column_2nd_colour"),
+        ("цвет", ""),
+    ],
+)
+def test_headers_become_attribute_names(header: str, name: str) -> None:
+    """Camel case, blanks and digits in front give snake case, a header in another script gives nothing."""
+    assert columns.snake_case(header) == name
+
+
+@given(st.text(max_size=200))
+def test_every_name_is_allowed(header: str) -> None:
+    """Whatever the header, the name is one that a product's attribute may have, or empty."""
+    assert re.fullmatch(r"([a-z][a-z0-9_]{0,63})?", columns.snake_case(header))
+
+
+def test_the_most_specific_column_wins() -> None:
+    """Of several columns with one meaning the most specific is taken, the others keep their own names."""
+    found = columns.assign(
+        ["id", "category", "subCategory", "masterCategory", "product_group", "articleType"]
+    )
+    assert found == {
+        "id": 0,
+        "category": 2,
+        "type": 5,
+        "source_category": 1,
+        "master_category": 3,
+        "product_group": 4,
+    }
+
+
+def test_columns_of_the_image_file_are_no_attributes() -> None:
+    """Width, height and size of the file say nothing of the product; a repeated column is read once."""
+    assert columns.assign(["sku", "width", "height", "bytes", "brand", "brand"]) == {"id": 0, "brand": 4}
+
+
+def test_columns_beyond_the_limit_are_left_out() -> None:
+    """A product has at most 64 attributes, so a table gives no more."""
+    assert len(columns.assign(["id", *(f"extra{number}" for number in range(100))])) == columns.MAX_ATTRIBUTES
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("year", "2011", "number"),
+        ("rating", "-4.5", "number"),
+        ("size", "08", "text"),
+        ("ean", "4006381333931", "text"),
+        ("sender_id", "310", "text"),
+        ("brand", "1822", "text"),
+        ("kids", "False", "flag"),
+        ("fit", "slim", "text"),
+    ],
+)
+def test_kinds_of_values(name: str, value: str, kind: columns.Kind) -> None:
+    """Digits are numbers unless the column holds ids or is text by its meaning, or a zero is in front."""
+    assert columns.kind_of(name, value) == kind
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("59", 59.0),
+        ("$1,299.00", 1299.0),
+        ("59,90 EUR", 59.9),
+        ("1.299,00", 1299.0),
+        ("1,299", 1299.0),
+        ("12 000,50 kr", 12000.5),
+        ("0", 0.0),
+    ],
+)
+def test_prices_are_read_as_shops_write_them(cell: str, number: float) -> None:
+    """Currencies, grouped thousands and both decimal marks are understood."""
+    assert columns.price(cell) == number
+
+
+@given(st.floats(0, 1e9).map(lambda value: round(value, 2)))
+def test_a_plain_price_is_itself(value: float) -> None:
+    """A price with a decimal point reads back as the number it is."""
+    assert columns.price(f"{value:.2f}") == value
+
+
+@pytest.mark.parametrize("cell", ["n/a", "3-5", "1.2.3", "1,2,3", "10 / 20", "9" * 400, "-", ""])
+def test_what_is_no_price_is_refused(cell: str) -> None:
+    """A text without a number, with two, or with one of impossible form raises ValueError."""
+    with pytest.raises(ValueError, match="is not a price"):
+        columns.price(cell)

@@ -1,0 +1,59 @@
+"""Vitrine: visual product search as a gRPC microservice mesh.
+
+The names below come from `vitrine.client`, imported when first used: the services import `vitrine.v1` and
+must not pay for the client.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitrine.client import (
+        AsyncClient as AsyncClient,
+    )
+    from vitrine.client import (
+        Client as Client,
+    )
+    from vitrine.client import (
+        Exists as Exists,
+    )
+    from vitrine.client import (
+        Not as Not,
+    )
+    from vitrine.client import (
+        Part as Part,
+    )
+    from vitrine.client import (
+        Photo as Photo,
+    )
+    from vitrine.client import (
+        Product as Product,
+    )
+    from vitrine.client import (
+        Range as Range,
+    )
+    from vitrine.client import (
+        SearchResults as SearchResults,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Exists",
+    "Not",
+    "Part",
+    "Photo",
+    "Product",
+    "Range",
+    "SearchResults",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("vitrine.client"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

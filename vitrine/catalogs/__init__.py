@@ -1,0 +1,1 @@
+"""Where products come from: catalogue folders, and the demo's."""

@@ -36,5 +36,11 @@ def declare(services: Iterable[ServiceDescriptor]) -> None:
 
 
 def serve(host: str, port: int) -> None:
-    """Answer scrapes on `host`:`port` from a thread of its own."""
-    start_http_server(port, addr=host)
+    """Answer scrapes on `host`:`port` from a thread of its own.
+
+    Raises OSError when the port is taken.
+    """
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        raise OSError(f"cannot serve metrics on {host}:{port}: is the port in use?") from error

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -104,6 +104,10 @@ class Host:
         """Let `wait` drain and return."""
         self._stopping.set()
 
+    async def stopping(self) -> None:
+        """Return once told to stop: for streams without an end, which a drain would wait for in vain."""
+        await self._stopping.wait()
+
     async def wait(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop`; then finish the calls in hand and return.
 
@@ -177,7 +181,8 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             try:
                 self._admit()
                 try:
-                    remaining_s = context.time_remaining()
+                    # None for a call without a deadline, which the stubs do not know of.
+                    remaining_s = cast("float | None", context.time_remaining())
                     with deadline.within(self._default_timeout_s if remaining_s is None else remaining_s):
                         return await behaviour(request, context)
                 finally:

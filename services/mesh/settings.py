@@ -42,7 +42,7 @@ class ServiceSettings(BaseSettings):
         if unknown:
             _stop(f"{unknown[0]}: there is no such setting")
         try:
-            return cls(_cli_parse_args=list(arguments), _cli_prog_name=f"python -m {cls.__module__.rpartition('.')[0]}")  # type: ignore[call-arg]
+            return cls(_cli_parse_args=list(arguments), _cli_prog_name=f"python -m {cls.__module__.rpartition('.')[0]}")
         except ValidationError as error:
             problem = error.errors()[0]
             key = "_".join(str(part) for part in problem["loc"])

@@ -1,0 +1,1 @@
+"""Decides the final order of a search: taxonomy, semantics, hybrid score. Pure functions, thin server."""

@@ -1,6 +1,7 @@
 """Products hash to a fixed number of buckets, and shards own buckets.
 
-The number of buckets never changes, so a new number of shards moves whole buckets and no product is hashed anew.
+The number of buckets never changes, so a new number of shards moves
+whole buckets and no product is hashed anew.
 """
 
 from __future__ import annotations

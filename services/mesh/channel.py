@@ -36,7 +36,8 @@ _RETRIES = {
             },
         }
     ],
-    # Retries stop when more than about half of the calls fail, so that they never drown a service that struggles.
+    # Retries stop when more than about half of the calls fail, so that they never drown a service that
+    # struggles.
     "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
 }
 
@@ -62,7 +63,7 @@ def options(*, retries: bool) -> list[tuple[str, Any]]:
 
 
 def connect(target: str, *, retries: bool = False) -> grpc.aio.Channel:
-    """A channel to `target`, such as `127.0.0.1:50052` or `dns:///embedder:50051`. Connects when first used."""
+    """A channel to `target` (`127.0.0.1:50052`, `dns:///embedder:50051`), connected when first used."""
     return grpc.aio.insecure_channel(target, options=options(retries=retries))
 
 

@@ -1,7 +1,7 @@
 """The deadline of the request in hand, known to everything that is done for it.
 
-gRPC for Python does not carry deadlines over hops; the server sets this on arrival and `services.mesh.channel` hands
-what remains to the next hop.
+gRPC for Python does not carry deadlines over hops; the server sets this on arrival and
+`services.mesh.channel` hands what remains to the next hop.
 """
 
 from __future__ import annotations

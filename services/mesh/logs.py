@@ -47,4 +47,6 @@ def configure(service: str, level: str) -> None:
             ],
         )
     )
-    logging.basicConfig(level=max(logging.getLevelNamesMapping()[level], logging.WARNING), handlers=[handler], force=True)
+    logging.basicConfig(
+        level=max(logging.getLevelNamesMapping()[level], logging.WARNING), handlers=[handler], force=True
+    )

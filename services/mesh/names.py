@@ -36,7 +36,7 @@ def parse_catalog(name: str, field: str) -> str:
 
 
 def parse_product(name: str, field: str) -> tuple[str, str]:
-    """Catalogue id and product id in the name of a product; raises InvalidArgument naming `field` for anything else."""
+    """Catalogue id and product id in a product's name; raises InvalidArgument naming `field` otherwise."""
     parts = name.split("/")
     if len(parts) != 4 or parts[0] != "catalogs" or parts[2] != "products":
         raise InvalidArgument(field, "must be catalogs/{catalog}/products/{product}")

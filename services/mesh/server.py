@@ -1,8 +1,9 @@
-"""The process of a service: a grpc.aio server with health, reflection, metrics, admission and graceful drain."""
+"""The process of a service: grpc.aio server, health, reflection, metrics, admission and graceful drain."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -40,8 +41,8 @@ class Host:
         self._settings = settings
         self._name = name
         self._services: list[ServiceDescriptor] = []
-        self._health = HealthServicer()
         self._stopping = asyncio.Event()
+        self._health = _Health(self._stopping)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._server = grpc.aio.server(
@@ -77,10 +78,10 @@ class Host:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [service.full_name for service in self._services]
         reflection.enable_server_reflection(
-            [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], self._server
+            [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
+            self._server,
         )
-        for name in ("", *names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         metrics.declare(self._services)
         address = f"{self._settings.host}:{self._settings.port}"
         try:
@@ -90,15 +91,20 @@ class Host:
         if self._settings.metrics_port:
             metrics.serve(self._settings.host, self._settings.metrics_port)
         await self._server.start()
-        _log.info("listening", address=f"{self._settings.host}:{port}", metrics_port=self._settings.metrics_port)
+        _log.info(
+            "listening", address=f"{self._settings.host}:{port}", metrics_port=self._settings.metrics_port
+        )
         return port
 
-    async def serving(self, is_serving: bool = True) -> None:
-        """Tell the health service whether this process can do its work."""
-        status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *(service.full_name for service in self._services)):
-            await self._health.set(name, status)
-        _log.info("serving" if is_serving else "not serving")
+    async def serving(self) -> None:
+        """Tell the health service that this process can do its work."""
+        await self._tell(health_pb2.HealthCheckResponse.SERVING)
+        _log.info("serving")
+
+    async def not_serving(self) -> None:
+        """Tell the health service that this process cannot do its work for now."""
+        await self._tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        _log.warning("not serving")
 
     def stop(self) -> None:
         """Let `wait` drain and return."""
@@ -127,6 +133,10 @@ class Host:
         if self._failure is not None:
             raise self._failure
 
+    async def _tell(self, status: int) -> None:
+        for name in ("", *(service.full_name for service in self._services)):
+            await self._health.set(name, status)
+
     def _work_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled() or self._stopping.is_set():
@@ -137,12 +147,37 @@ class Host:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run the main coroutine of a service on uvloop; a port in use ends the process with status 1 and a clear line."""
+    """Run the main coroutine of a service on uvloop.
+
+    Where it cannot listen, the process ends with status 1 and a line that says so.
+    """
     try:
         uvloop.run(main)
     except OSError as error:
         _log.error("cannot start", error=str(error))
         raise SystemExit(1) from error
+
+
+class _Health(HealthServicer):
+    """The health service, whose watches end with the process instead of holding its drain up."""
+
+    def __init__(self, stopping: asyncio.Event) -> None:
+        super().__init__()
+        self._process_stopping = stopping
+
+    async def Watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        watch = asyncio.create_task(super().Watch(request, context))
+        stop = asyncio.create_task(self._process_stopping.wait())
+        try:
+            await asyncio.wait((watch, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (watch, stop):
+                task.cancel()
+            await asyncio.gather(watch, stop, return_exceptions=True)
 
 
 class _RequestInterceptor(grpc.aio.ServerInterceptor):
@@ -192,7 +227,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED
                 raise
-            except Exception as error:  # noqa: BLE001 - the last resort: logged here, INTERNAL to the caller
+            except Exception as error:  # noqa: BLE001 - the last resort: logged here, INTERNAL for the caller
                 code = await _abort_unexpected(context, error)
             finally:
                 rpc.ended(code)
@@ -211,7 +246,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             except (asyncio.CancelledError, GeneratorExit):
                 code = grpc.StatusCode.CANCELLED
                 raise
-            except Exception as error:  # noqa: BLE001 - the last resort: logged here, INTERNAL to the caller
+            except Exception as error:  # noqa: BLE001 - the last resort: logged here, INTERNAL for the caller
                 code = await _abort_unexpected(context, error)
             finally:
                 rpc.ended(code)
@@ -221,7 +256,9 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
     def _admit(self) -> None:
         if self._inflight >= self._max_inflight:
             metrics.REJECTED.inc()
-            raise ResourceExhausted(f"{self._max_inflight} calls are being handled already", retry_after_s=0.5)
+            raise ResourceExhausted(
+                f"{self._max_inflight} calls are being handled already", retry_after_s=0.5
+            )
         self._inflight += 1
         metrics.INFLIGHT.set(self._inflight)
 
@@ -251,11 +288,9 @@ class _Rpc:
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: VitrineError) -> grpc.StatusCode:
     code, message, trailing = abort_arguments(error)
-    try:
+    # It raises to leave the handler; the status is set by then, and returning leaves it just as well.
+    with contextlib.suppress(grpc.aio.AbortError):
         await context.abort(code, message, trailing)
-    except grpc.aio.AbortError:
-        # Raised to leave the handler; the status is already set, and returning leaves it just as well.
-        pass
     return code
 
 

@@ -1,7 +1,7 @@
 """The one place where domain errors become gRPC statuses, and the other way round.
 
-The details follow AIP-193 and google/rpc/error_details.proto: ErrorInfo always, BadRequest for a field, RetryInfo
-where a retry makes sense.
+The details follow AIP-193 and google/rpc/error_details.proto: ErrorInfo always, BadRequest for a field,
+RetryInfo where a retry makes sense.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def abort_arguments(error: errors.VitrineError) -> tuple[grpc.StatusCode, str, t
 def from_rpc_error(error: grpc.aio.AioRpcError) -> errors.VitrineError:
     """The domain error behind a failed call.
 
-    Codes that no service of ours sends on purpose (INTERNAL, UNKNOWN, ...) become `VitrineError` itself, which maps to
-    INTERNAL; CANCELLED by the transport becomes `Unavailable`.
+    Codes that no service of ours sends on purpose (INTERNAL, UNKNOWN, ...) become `VitrineError` itself,
+    which maps to INTERNAL; CANCELLED by the transport becomes `Unavailable`.
     """
     code = error.code()
     message = error.details() or code.name
@@ -118,7 +118,9 @@ def _text(error: errors.VitrineError) -> str:
     return error.message
 
 
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:
+def _packed(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

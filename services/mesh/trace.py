@@ -16,7 +16,7 @@ _trace_id: ContextVar[str] = ContextVar("vitrine_trace_id", default="")
 
 
 def begin(parent: str | None = None) -> str:
-    """Enter the trace of `parent`, a traceparent header, or a new one when there is none; the trace id (32 hex)."""
+    """Enter the trace of `parent`, a traceparent header, or else a new one; its id (32 hex digits)."""
     match = _PARENT.fullmatch(parent) if parent else None
     trace_id = match.group(1) if match and set(match.group(1)) != {"0"} else secrets.token_hex(16)
     _trace_id.set(trace_id)

@@ -253,7 +253,7 @@ async def test_health_says_whether_the_work_can_be_done() -> None:
     async with running(_nothing) as found:
         for service in ("", "vitrine.v1.RankerService", "vitrine.v1.FeedService"):
             assert await _health(found, service) == health_pb2.HealthCheckResponse.SERVING
-        await found.host.serving(is_serving=False)
+        await found.host.not_serving()
         assert await _health(found, "vitrine.v1.RankerService") == health_pb2.HealthCheckResponse.NOT_SERVING
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await _health(found, "vitrine.v1.Nobody")

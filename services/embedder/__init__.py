@@ -1,0 +1,1 @@
+"""The embedder: pictures and words in, vectors of every space out."""

@@ -1,0 +1,270 @@
+// The page: from what the visitor does to a search, and from its answer to the screen.
+
+import * as api from "/api.js";
+import { byId, element } from "/dom.js";
+import { Facets, FilterPanel, filterOf } from "/filters.js";
+import { idOf, picture, titleOf } from "/products.js";
+import { clearHits, showHits, showLoading, showProblem } from "/results.js";
+import * as address from "/state.js";
+import { prepareWhy } from "/why.js";
+
+const PAGE_SIZE = 24;
+const SHELF_SIZE = 8;
+const SHELF_SAMPLE = 96;
+const MAX_PHOTO_BYTES = 20 * 1024 * 1024;
+const EXAMPLES = ["red shoes", "black dress for women", "brown leather bag", "striped shirt", "watch for men", "warm jacket"];
+
+let catalogs = [];
+let state = address.emptyState();
+let pageToken = "";
+let running = null;
+let preview = null;
+const facets = new Facets();
+const panel = new FilterPanel((change) => go({ ...state, ...change }));
+
+const catalogId = (catalog) => catalog.name.split("/").pop();
+
+function profiles() {
+  const catalog = catalogs.find((one) => catalogId(one) === state.catalog);
+  return (catalog?.active_generation?.profiles ?? []).map((profile) => profile.name);
+}
+
+/** Makes `next` the state, in the address and on the screen. */
+function go(next, options) {
+  state = next;
+  address.write(state, options);
+  return show();
+}
+
+/** A new query: filters of the one before would only surprise. */
+function ask(change) {
+  panel.reset();
+  clearHits();
+  return go({ ...address.emptyState(state.catalog), profile: state.profile, ...change });
+}
+
+async function show() {
+  byId("words").value = state.words;
+  byId("catalog").value = state.catalog;
+  byId("welcome").hidden = !address.isEmpty(state);
+  byId("columns").hidden = address.isEmpty(state);
+  document.title = state.words ? `${state.words} · Vitrine` : "Vitrine";
+  running?.abort();
+  showChips();
+  await (address.isEmpty(state) ? showShelf() : search({ append: false }));
+}
+
+async function search({ append }) {
+  running?.abort();
+  const own = new AbortController();
+  running = own;
+  if (append) {
+    byId("more").disabled = true;
+    byId("status").textContent = "Searching…";
+  } else showLoading();
+  const start = performance.now();
+  try {
+    const response = await answer(append, own.signal);
+    pageToken = response.next_page_token;
+    const filtered = filterOf(state) !== null;
+    showHits(response, { append, tookMs: performance.now() - start, filtered, onMore: moreLike });
+    if (!append) panel.draw(state, response, profiles());
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    if (!(error instanceof api.Problem)) throw error;
+    showProblem(error, () => search({ append }));
+  } finally {
+    if (running === own) byId("more").disabled = false;
+  }
+}
+
+async function answer(append, signal) {
+  const filter = filterOf(state);
+  for (;;) {
+    const options = { k: PAGE_SIZE, explain: true, facets: facets.of(state.catalog) };
+    if (filter) options.filter = filter;
+    if (state.profile) options.profile = state.profile;
+    if (append) options.page_token = pageToken;
+    try {
+      return await api.search(state.catalog, state, options, signal);
+    } catch (error) {
+      // A catalogue need not have every attribute that the page knows of.
+      if (error.reason !== "INVALID_ARGUMENT" || !facets.refused(state.catalog, error.field)) throw error;
+    }
+  }
+}
+
+function moreLike(product) {
+  ask({ product: idOf(product) });
+  scrollTo({ top: 0 });
+  byId("results").focus({ preventScroll: true });
+}
+
+function usePhoto(file) {
+  if (!file) return;
+  if (!file.type.startsWith("image/")) return refusePhoto(`${file.name} is not a picture.`);
+  if (file.size > MAX_PHOTO_BYTES) return refusePhoto(`${file.name} is larger than 20 MB.`);
+  ask({ photo: file, words: byId("words").value.trim() });
+}
+
+function refusePhoto(detail) {
+  byId("welcome").hidden = true;
+  byId("columns").hidden = false;
+  clearHits();
+  showProblem({ title: "This photo cannot be used", detail }, show);
+}
+
+/** What the query consists of besides words. */
+async function showChips() {
+  if (preview) URL.revokeObjectURL(preview);
+  preview = state.photo ? URL.createObjectURL(state.photo) : null;
+  const chips = [];
+  if (state.photo) {
+    chips.push(chip(element("img", { src: preview, alt: "Your photo" }), state.photo.name || "Your photo", { photo: null }));
+  }
+  if (state.product) chips.push(chip(null, `Like ${state.product}`, { product: "" }));
+  byId("chips").replaceChildren(...chips);
+  byId("chips").hidden = !chips.length;
+  if (state.product) await showProductChip(state.catalog, state.product, chips.at(-1));
+}
+
+function chip(image, name, removal) {
+  const remove = element("button", { type: "button", "aria-label": `Remove ${name}` }, "×");
+  remove.addEventListener("click", () => {
+    ask({ words: state.words, photo: state.photo, product: state.product, ...removal });
+    byId("words").focus();
+  });
+  return element("div", { className: "chip" }, image, element("span", {}, name), remove);
+}
+
+async function showProductChip(catalog, id, place) {
+  try {
+    const product = await api.getProduct(catalog, id);
+    const path = product.photos[0]?.media_path;
+    const image = path ? element("img", { src: path, alt: "" }) : null;
+    place.replaceWith(chip(image, `Like ${titleOf(product)}`, { product: "" }));
+  } catch (error) {
+    // The search itself says what is wrong; the chip has the id meanwhile.
+    if (!(error instanceof api.Problem)) throw error;
+  }
+}
+
+async function showShelf() {
+  const { catalog } = state;
+  let sample = [];
+  try {
+    sample = await api.listProducts(catalog, SHELF_SAMPLE);
+  } catch (error) {
+    // The shelf is an offer; without it the page still searches.
+    if (!(error instanceof api.Problem)) throw error;
+  }
+  if (catalog !== state.catalog) return;
+  // Neighbours in the list are often the same thing in another size or colour.
+  const step = Math.max(1, Math.floor(sample.length / SHELF_SIZE));
+  const products = sample.filter((_, place) => place % step === 0).slice(0, SHELF_SIZE);
+  byId("shelf").replaceChildren(
+    ...products.map((product) => {
+      const button = element("button", { type: "button", title: titleOf(product), "aria-label": `More like ${titleOf(product)}` }, picture(product));
+      button.addEventListener("click", () => moreLike(product));
+      return element("li", {}, button);
+    }),
+  );
+  byId("shelf-section").hidden = !products.length;
+}
+
+function showExamples() {
+  byId("examples").replaceChildren(
+    ...EXAMPLES.map((words) => {
+      const button = element("button", { type: "button", className: "chip-example" }, words);
+      button.addEventListener("click", () => ask({ words }));
+      return element("li", {}, button);
+    }),
+  );
+}
+
+function listen() {
+  byId("search").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask({ words: byId("words").value.trim(), photo: state.photo, product: state.product });
+  });
+  byId("photo").addEventListener("change", (event) => {
+    usePhoto(event.target.files[0]);
+    // The same file may be chosen again.
+    event.target.value = "";
+  });
+  byId("more").addEventListener("click", () => search({ append: true }));
+  byId("catalog").addEventListener("change", (event) => {
+    panel.reset();
+    clearHits();
+    go({ ...address.emptyState(event.target.value), words: state.words, photo: state.photo });
+  });
+  byId("home").addEventListener("click", (event) => {
+    event.preventDefault();
+    ask({});
+  });
+  addEventListener("popstate", () => {
+    state = { ...address.read(), catalog: address.read().catalog || state.catalog };
+    panel.reset();
+    show();
+  });
+  addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+    if (file) {
+      event.preventDefault();
+      usePhoto(file);
+    }
+  });
+  listenForDrops();
+}
+
+function listenForDrops() {
+  // Entering and leaving are counted, since both are told for every element on the way.
+  let depth = 0;
+  const over = (change) => {
+    depth = Math.max(0, depth + change);
+    byId("drop").hidden = depth === 0;
+  };
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragenter", (event) => hasFiles(event) && over(1));
+  addEventListener("dragleave", (event) => hasFiles(event) && over(-1));
+  addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    over(-depth);
+    usePhoto(event.dataTransfer.files[0]);
+  });
+}
+
+async function start() {
+  try {
+    catalogs = await api.listCatalogs();
+  } catch (error) {
+    if (!(error instanceof api.Problem)) throw error;
+    byId("columns").hidden = false;
+    showProblem(error, () => location.reload());
+    return;
+  }
+  if (!catalogs.length) {
+    byId("columns").hidden = false;
+    showProblem({ title: "There is no catalogue yet", detail: "Index one with: vitrine index FOLDER" }, () => location.reload());
+    return;
+  }
+  state = address.read();
+  // The fullest one, so that the page has something to show.
+  const fullest = [...catalogs].sort((a, b) => Number(b.product_count) - Number(a.product_count))[0];
+  if (!catalogs.some((one) => catalogId(one) === state.catalog)) state.catalog = catalogId(fullest);
+  byId("catalog").replaceChildren(
+    ...catalogs.map((one) => {
+      const id = catalogId(one);
+      return element("option", { value: id }, `${id} (${Number(one.product_count).toLocaleString()})`);
+    }),
+  );
+  byId("catalog-picker").hidden = catalogs.length < 2;
+  await show();
+}
+
+prepareWhy();
+showExamples();
+listen();
+await start();

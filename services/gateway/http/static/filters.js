@@ -1,0 +1,149 @@
+// The filters beside the results: values with counts, a price range, and what to compare by.
+
+import { byId, element } from "/dom.js";
+import { plain, spoken } from "/products.js";
+import { FILTERED, filterCount } from "/state.js";
+
+const SHOWN = 8;
+
+/** The filter of a request, or null when none is set. */
+export function filterOf(state) {
+  const clauses = Object.entries(state.chosen)
+    .filter(([, values]) => values.length)
+    .map(([attribute, values]) => ({
+      any_of: [{ attribute, in: { values: values.map((text) => ({ text })) } }],
+    }));
+  const range = {};
+  if (state.min !== "") range.min = Number(state.min);
+  if (state.max !== "") range.max = Number(state.max);
+  if (Object.keys(range).length) clauses.push({ any_of: [{ attribute: "price", range }] });
+  return clauses.length ? { all_of: clauses } : null;
+}
+
+/** Facets a catalogue can answer: where the shop does not state one, what models saw stands in. */
+export class Facets {
+  constructor() {
+    this.names = new Map();
+  }
+
+  of(catalog) {
+    if (!this.names.has(catalog)) this.names.set(catalog, [...FILTERED]);
+    return this.names.get(catalog);
+  }
+
+  /** After the refusal of `facets[i]`: asks for the inferred label instead, or not at all. True when it helped. */
+  refused(catalog, field) {
+    const place = Number(/^facets\[(\d+)\]/.exec(field)?.[1] ?? -1);
+    const names = this.of(catalog);
+    if (!(place in names)) return false;
+    const name = names[place];
+    const stands = !name.startsWith("inferred.") && name !== "colour" ? [`inferred.${name}`] : [];
+    names.splice(place, 1, ...stands);
+    return true;
+  }
+}
+
+/** Draws the filters. `onChange` gets what changes of the state. */
+export class FilterPanel {
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.seen = new Map();
+    this.expanded = new Set();
+    this.hasPrice = false;
+    byId("filters").addEventListener("submit", (event) => event.preventDefault());
+    byId("filters-details").open = matchMedia("(min-width: 801px)").matches;
+  }
+
+  /** Forgets the values of the query before. */
+  reset() {
+    this.seen.clear();
+    this.hasPrice = false;
+  }
+
+  draw(state, response, profiles) {
+    const form = byId("filters");
+    const focused = document.activeElement?.dataset?.key;
+    this.hasPrice ||= response.hits.some((hit) => hit.product.attributes?.price);
+    this.state = state;
+    form.replaceChildren(
+      ...response.facets.map((facet) => this.facet(facet)).filter(Boolean),
+      ...(this.hasPrice || state.min || state.max ? [this.price()] : []),
+      ...(profiles.length > 1 ? [this.profile(profiles)] : []),
+      ...(filterCount(state) ? [this.clear()] : []),
+    );
+    byId("filters-count").textContent = filterCount(state) ? `${filterCount(state)} set` : "";
+    if (focused) form.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  facet({ attribute, values }) {
+    const chosen = this.state.chosen[attribute] ?? [];
+    const counts = new Map(values.map((one) => [String(plain(one.value)), one.count]));
+    // Once a value is chosen the others are not counted any more, but stay to be chosen as well.
+    if (!chosen.length) this.seen.set(attribute, [...counts.keys()]);
+    const all = [...new Set([...chosen, ...(this.seen.get(attribute) ?? []), ...counts.keys()])];
+    if (!all.length) return null;
+    const ordered = chosen.length ? all : [...counts.keys()];
+    const shown = this.expanded.has(attribute) ? ordered : ordered.slice(0, Math.max(SHOWN, chosen.length));
+    const set = element("fieldset", {}, element("legend", {}, spoken(attribute)));
+    for (const value of shown) {
+      const box = element("input", { type: "checkbox", checked: chosen.includes(value), name: attribute, value });
+      box.dataset.key = `${attribute}=${value}`;
+      box.addEventListener("change", () => this.toggle(attribute, value, box.checked));
+      const count = counts.has(value) ? element("span", { className: "count" }, counts.get(value)) : null;
+      set.append(element("label", { className: "option" }, box, element("span", {}, value), count));
+    }
+    if (ordered.length > shown.length) {
+      const more = element("button", { type: "button", className: "all" }, `All ${ordered.length}`);
+      more.addEventListener("click", () => {
+        this.expanded.add(attribute);
+        set.replaceWith(this.facet({ attribute, values }));
+        byId("filters").querySelector(`input[name="${CSS.escape(attribute)}"]`)?.focus();
+      });
+      set.append(more);
+    }
+    return set;
+  }
+
+  toggle(attribute, value, on) {
+    const before = this.state.chosen[attribute] ?? [];
+    const values = on ? [...before, value] : before.filter((one) => one !== value);
+    const chosen = { ...this.state.chosen, [attribute]: values };
+    if (!values.length) delete chosen[attribute];
+    this.onChange({ chosen });
+  }
+
+  price() {
+    const input = (name, label) => {
+      const field = element("input", {
+        type: "number", min: "0", step: "any", inputMode: "decimal",
+        value: this.state[name], placeholder: label, "aria-label": `Price ${label}`,
+      });
+      field.dataset.key = `price.${name}`;
+      field.addEventListener("change", () => this.onChange({ [name]: field.value }));
+      return field;
+    };
+    return element(
+      "fieldset",
+      {},
+      element("legend", {}, "Price"),
+      element("div", { className: "range" }, input("min", "from"), element("span", { "aria-hidden": "true" }, "–"), input("max", "to")),
+    );
+  }
+
+  profile(profiles) {
+    const select = element(
+      "select",
+      { "aria-label": "Compare by" },
+      profiles.map((name, place) => element("option", { value: place ? name : "", selected: name === this.state.profile }, name)),
+    );
+    select.dataset.key = "profile";
+    select.addEventListener("change", () => this.onChange({ profile: select.value }));
+    return element("fieldset", {}, element("legend", {}, "Compare by"), select);
+  }
+
+  clear() {
+    const button = element("button", { type: "button", className: "plain clear" }, "Clear all filters");
+    button.addEventListener("click", () => this.onChange({ chosen: {}, min: "", max: "" }));
+    return button;
+  }
+}

@@ -1,0 +1,100 @@
+// The panel that says why a product was found.
+
+import { byId, element } from "/dom.js";
+import { badge, picture, plain, spoken, titleOf } from "/products.js";
+
+const MEANINGS = {
+  "visual.resnet50": ["Looks alike", "Shape, texture and colour (ResNet50)"],
+  "visual.clip": ["Shows the same kind of thing", "Meaning of picture and words (CLIP)"],
+  "visual.triplet": ["Looks alike to a fashion eye", "Learned from fashion photos (triplet)"],
+  "semantic.gender": ["Made for the same people", "Gender"],
+  "semantic.category": ["Same kind of product", "Category"],
+  "semantic.colour": ["Same colour", "Colour"],
+  "text.match": ["Has the words you typed", "Words among its properties"],
+};
+
+const number = (value) => value.toFixed(2);
+
+function term(one, largest) {
+  const [name, basis] = MEANINGS[one.name] ?? [spoken(one.name.replaceAll(".", " ")), one.name];
+  const fill = element("div", { className: one.absent ? "fill absent" : "fill" });
+  fill.style.width = `${largest ? Math.max(0, (100 * one.contribution) / largest) : 0}%`;
+  const measure = one.absent
+    ? `${basis}: nothing known, a neutral ${number(one.value)} × weight ${number(one.weight)}`
+    : `${basis}: ${number(one.value)} × weight ${number(one.weight)}`;
+  return element(
+    "div",
+    { className: "term" },
+    element("dt", {}, name),
+    element("dd", {}, number(one.contribution)),
+    element("dd", { className: "track", "aria-hidden": "true" }, fill),
+    element("dd", { className: "detail quiet" }, measure),
+  );
+}
+
+function facts(entries) {
+  return element(
+    "dl",
+    { className: "facts-list" },
+    entries.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+}
+
+const percent = (probability) => `${Math.round(100 * probability)}%`;
+
+function section(title, ...children) {
+  return [element("h3", {}, title), ...children];
+}
+
+/** Opens the panel for a hit of a response. */
+export function showWhy(hit, response) {
+  const dialog = byId("why");
+  const terms = [...(hit.terms ?? [])].sort((a, b) => b.contribution - a.contribution);
+  const largest = Math.max(0, ...terms.map((one) => one.contribution));
+  const stated = Object.entries(hit.product.attributes ?? {})
+    .filter(([name]) => name !== "url")
+    .sort(([one], [other]) => one.localeCompare(other))
+    .map(([name, list]) => [spoken(name), list.values.map((value) => String(plain(value))).join(", ")]);
+  const inferred = (hit.product.labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
+  const understood = (response.query_labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
+  const close = element("button", { type: "button", className: "close", "aria-label": "Close" }, "×");
+  close.addEventListener("click", () => dialog.close());
+  dialog.replaceChildren(
+    element(
+      "div",
+      { className: "why-head" },
+      picture(hit.product, hit.photo_id),
+      element(
+        "div",
+        {},
+        element("h2", { id: "why-title" }, titleOf(hit.product)),
+        badge(hit),
+        hit.product.description ? element("p", { className: "quiet" }, hit.product.description) : null,
+      ),
+      close,
+    ),
+    element(
+      "div",
+      { className: "why-body" },
+      terms.length
+        ? section(
+            "Why it was found",
+            element("dl", { className: "terms" }, terms.map((one) => term(one, largest))),
+            element("p", { className: "total" }, element("span", {}, "Score"), element("span", {}, number(hit.score))),
+          )
+        : section("Why it was found", element("p", { className: "quiet" }, "The server sent no score terms.")),
+      understood.length ? section("What your query was taken for", facts(understood)) : null,
+      stated.length ? section("What the shop says", facts(stated)) : null,
+      inferred.length ? section("What the photo suggests", facts(inferred)) : null,
+    ),
+  );
+  dialog.showModal();
+}
+
+/** Lets a click beside the panel close it. */
+export function prepareWhy() {
+  const dialog = byId("why");
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+}

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.gateway.http import create_app, serve
+from tests.gateway.http.fakes import Catalogs, HttpSettings, Media, Search, products
+
+
+@dataclass
+class Gateway:
+    """The HTTP application over fake flows, and a client that calls it without a socket."""
+
+    client: httpx.AsyncClient
+    search: Search
+    catalogs: Catalogs
+    media: Media
+
+
+@pytest.fixture
+def settings() -> HttpSettings:
+    return HttpSettings()
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, settings: HttpSettings) -> AsyncIterator[Gateway]:
+    media = Media(tmp_path)
+    stock = products(media)
+    search, catalogs = Search(stock), Catalogs(stock)
+    transport = httpx.ASGITransport(create_app(settings, search, catalogs, media))
+    async with httpx.AsyncClient(transport=transport, base_url="http://vitrine") as client:
+        yield Gateway(client, search, catalogs, media)
+
+
+@dataclass
+class Site:
+    """The HTTP server on a real port over fake flows."""
+
+    url: str
+    search: Search
+
+
+@contextlib.asynccontextmanager
+async def running(directory: Path, settings: HttpSettings) -> AsyncIterator[Site]:
+    """The server on a free port, until the block ends."""
+    media = Media(directory)
+    stock = products(media)
+    search = Search(stock)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = asyncio.create_task(serve(replace(settings, http_port=port), search, Catalogs(stock), media))
+    await reachable(port, serving)
+    yield Site(f"http://127.0.0.1:{port}", search)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+@pytest.fixture
+async def site(tmp_path: Path, settings: HttpSettings) -> AsyncIterator[Site]:
+    async with running(tmp_path, settings) as site:
+        yield site
+
+
+async def reachable(port: int, serving: asyncio.Task[None]) -> None:
+    """Wait until the port answers, or raise what serving failed with."""
+    async with asyncio.timeout(5):
+        while not serving.done():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
+    await serving

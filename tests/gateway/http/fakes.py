@@ -1,0 +1,272 @@
+"""Flows that answer from a few drawn products, in place of the gateway's."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from services.mesh import errors
+from services.mesh.stages import StageClock
+from vitrine.v1 import catalog_pb2, common_pb2, search_pb2
+
+COLOURS = {"red": "#c0392b", "blue": "#2c5f9e", "green": "#3c7a4a", "black": "#26262a", "beige": "#d3bd97"}
+KINDS = {"shoes": "Footwear", "shirt": "Topwear", "bag": "Bags", "dress": "Dresses"}
+GENDERS = ("Women", "Men", "Unisex")
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """What HTTP reads of the gateway's settings."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    max_message_bytes: int = 4 << 20
+    max_inflight: int = 8
+    default_timeout_s: float = 5.0
+    drain_s: float = 1.0
+
+
+@cache
+def drawn(kind: str, colour: str) -> bytes:
+    """A drawn product photo as PNG."""
+    image = Image.new("RGB", (320, 400), "white")
+    pen = ImageDraw.Draw(image)
+    fill = COLOURS[colour]
+    if kind == "shoes":
+        pen.rounded_rectangle((40, 230, 285, 290), 30, fill=fill)
+        pen.rounded_rectangle((40, 150, 130, 285), 24, fill=fill)
+        pen.rectangle((40, 288, 285, 304), fill="#e8e4dc")
+    elif kind == "shirt":
+        pen.polygon(
+            [
+                (90, 90),
+                (230, 90),
+                (300, 160),
+                (262, 198),
+                (232, 170),
+                (232, 320),
+                (88, 320),
+                (88, 170),
+                (58, 198),
+                (20, 160),
+            ],
+            fill=fill,
+        )
+        pen.ellipse((130, 68, 190, 118), fill="white")
+    elif kind == "bag":
+        pen.arc((100, 80, 220, 240), 180, 360, fill=fill, width=14)
+        pen.rounded_rectangle((60, 160, 260, 320), 22, fill=fill)
+    else:
+        pen.polygon([(125, 70), (195, 70), (205, 170), (265, 350), (55, 350), (115, 170)], fill=fill)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+class Media:
+    """Pictures in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def put(self, content: bytes) -> str:
+        """Keep a picture; its media path."""
+        name = f"{hashlib.sha256(content).hexdigest()}.png"
+        (self._directory / name).write_bytes(content)
+        return f"/media/{name}"
+
+    def path(self, file: str) -> Path:
+        """A picture's file."""
+        if "/" in file or file.startswith(".") or not (self._directory / file).is_file():
+            raise errors.NotFound("there is no such picture")
+        return self._directory / file
+
+
+def products(media: Media, catalog: str = "demo") -> list[catalog_pb2.Product]:
+    """One product of every kind, colour and gender."""
+    made: list[catalog_pb2.Product] = []
+    for kind, category in KINDS.items():
+        for colour in COLOURS:
+            path = media.put(drawn(kind, colour))
+            for gender in GENDERS:
+                product_id = f"{kind}-{colour}-{gender.lower()}"
+                product = catalog_pb2.Product(
+                    name=f"catalogs/{catalog}/products/{product_id}",
+                    title=f"{colour.capitalize()} {kind} for {gender.lower()}",
+                    photos=[
+                        catalog_pb2.Photo(
+                            id="front", digest=path[7:71], media_path=path, width=320, height=400
+                        )
+                    ],
+                    labels=[common_pb2.Label(name="category", value=category, probability=0.875)],
+                )
+                for name, text in (
+                    ("gender", gender),
+                    ("category", category),
+                    ("colour", colour.capitalize()),
+                ):
+                    product.attributes[name].values.add(text=text)
+                product.attributes["price"].values.add(number=10.0 + len(made) * 1.5)
+                made.append(product)
+    return made
+
+
+class Catalogs:
+    """The catalogues `demo`, with products, and `other`, without."""
+
+    def __init__(self, stock: list[catalog_pb2.Product]) -> None:
+        self.stock = {product.name: product for product in stock}
+        self.written: list[catalog_pb2.BatchUpsertProductsRequest] = []
+
+    async def create_catalog(
+        self, request: catalog_pb2.CreateCatalogRequest
+    ) -> catalog_pb2.CreateCatalogResponse:
+        if request.catalog_id == "demo":
+            raise errors.AlreadyExists("there is a catalogue demo already")
+        return catalog_pb2.CreateCatalogResponse(catalog=self._catalog(request.catalog_id))
+
+    async def get_catalog(self, request: catalog_pb2.GetCatalogRequest) -> catalog_pb2.GetCatalogResponse:
+        if request.name not in {"catalogs/demo", "catalogs/other"}:
+            raise errors.NotFound(f"there is no {request.name}")
+        return catalog_pb2.GetCatalogResponse(catalog=self._catalog(request.name.split("/")[1]))
+
+    async def list_catalogs(
+        self, request: catalog_pb2.ListCatalogsRequest
+    ) -> catalog_pb2.ListCatalogsResponse:
+        return catalog_pb2.ListCatalogsResponse(catalogs=[self._catalog("demo"), self._catalog("other")])
+
+    async def batch_upsert_products(
+        self, request: catalog_pb2.BatchUpsertProductsRequest
+    ) -> catalog_pb2.BatchUpsertProductsResponse:
+        self.written.append(request)
+        results = [catalog_pb2.UpsertResult(product=one.product.name) for one in request.products]
+        return catalog_pb2.BatchUpsertProductsResponse(results=results, revision=1 << 40)
+
+    async def get_product(self, request: catalog_pb2.GetProductRequest) -> catalog_pb2.GetProductResponse:
+        return catalog_pb2.GetProductResponse(product=self._product(request.name))
+
+    async def list_products(
+        self, request: catalog_pb2.ListProductsRequest
+    ) -> catalog_pb2.ListProductsResponse:
+        start = int(request.page_token or 0)
+        end = start + (request.page_size or 100)
+        own = [one for name, one in sorted(self.stock.items()) if name.startswith(request.parent + "/")]
+        token = str(end) if end < len(own) else ""
+        return catalog_pb2.ListProductsResponse(products=own[start:end], next_page_token=token)
+
+    async def delete_product(
+        self, request: catalog_pb2.DeleteProductRequest
+    ) -> catalog_pb2.DeleteProductResponse:
+        del self.stock[self._product(request.name).name]
+        return catalog_pb2.DeleteProductResponse(revision=8)
+
+    def _product(self, name: str) -> catalog_pb2.Product:
+        if name not in self.stock:
+            raise errors.NotFound(f"there is no {name}")
+        return self.stock[name]
+
+    def _catalog(self, catalog_id: str) -> catalog_pb2.Catalog:
+        count = len(self.stock) if catalog_id == "demo" else 0
+        catalog = catalog_pb2.Catalog(name=f"catalogs/{catalog_id}", product_count=count, revision=7)
+        catalog.active_generation.id = "g1"
+        for profile in ("similar", "resnet50", "clip"):
+            catalog.active_generation.profiles.add(name=profile)
+        return catalog
+
+
+class Search:
+    """Ranks by how many words of the query are in a title; a photo and a product rank by id."""
+
+    def __init__(self, stock: list[catalog_pb2.Product]) -> None:
+        self._stock = stock
+        self.error: Exception | None = None
+        self.known = {"gender", "category", "colour", "price"}
+        self.requests: list[search_pb2.SearchRequest] = []
+
+    async def search(self, request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
+        self.requests.append(request)
+        if self.error:
+            raise self.error
+        for i, facet in enumerate(request.facets):
+            if facet not in self.known:
+                raise errors.InvalidArgument(f"facets[{i}]", f"no product has the attribute {facet}")
+        if not request.parts:
+            raise errors.InvalidArgument("parts", "the query is empty")
+        clock = StageClock()
+        with clock.stage("search"):
+            passing = [product for product in self._stock if _passes(product, request.filter)]
+            ranked = sorted(passing, key=lambda product: (-self._score(product, request), product.name))
+        start, k = int(request.page_token or 0), request.k if request.HasField("k") else 10
+        hits = [self._hit(product, request) for product in ranked[start : start + k]]
+        return search_pb2.SearchResponse(
+            hits=hits,
+            next_page_token=str(start + k) if start + k < len(ranked) else "",
+            query_id="q1",
+            revision=7,
+            generation="g1",
+            shards_ok=1,
+            shards_total=1,
+            stages=clock.timings,
+            cache=search_pb2.CACHE_OUTCOME_MISS,
+            facets=[_facet(name, passing) for name in request.facets],
+            query_labels=[common_pb2.Label(name="category", value="Footwear", probability=0.75)],
+            profile=request.profile or "similar",
+        )
+
+    def _score(self, product: catalog_pb2.Product, request: search_pb2.SearchRequest) -> float:
+        words = [word for part in request.parts for word in part.text.lower().split()]
+        found = sum(word in product.title.lower().split() for word in words)
+        return 0.3 + 0.6 * found / len(words) if words else 0.62
+
+    def _hit(self, product: catalog_pb2.Product, request: search_pb2.SearchRequest) -> search_pb2.Hit:
+        score = self._score(product, request)
+        similarity = 100 * score
+        bands = ((70, search_pb2.BAND_HIGH), (40, search_pb2.BAND_MEDIUM), (0, search_pb2.BAND_LOW))
+        band = next(band for least, band in bands if similarity >= least)
+        terms = [
+            common_pb2.ScoreTerm(name="visual.clip", value=score, weight=0.5, contribution=score / 2),
+            common_pb2.ScoreTerm(name="visual.resnet50", value=score, weight=0.4, contribution=score * 0.4),
+            common_pb2.ScoreTerm(
+                name="semantic.gender", value=0.5, weight=0.1, contribution=0.05, absent=True
+            ),
+        ]
+        hit = search_pb2.Hit(product=product, photo_id="front", score=score, similarity=similarity, band=band)
+        if request.explain:
+            hit.terms.extend(terms)
+        return hit
+
+
+def _values(product: catalog_pb2.Product, attribute: str) -> Iterator[common_pb2.AttributeValue]:
+    if attribute in product.attributes:
+        yield from product.attributes[attribute].values
+
+
+def _passes(product: catalog_pb2.Product, condition: common_pb2.Filter) -> bool:
+    return all(any(_holds(product, one) for one in clause.any_of) for clause in condition.all_of)
+
+
+def _holds(product: catalog_pb2.Product, condition: common_pb2.Condition) -> bool:
+    values = list(_values(product, condition.attribute))
+    if condition.WhichOneof("test") == "range":
+        span = condition.range
+        low = span.min if span.HasField("min") else float("-inf")
+        high = span.max if span.HasField("max") else float("inf")
+        return any(low <= value.number <= high for value in values)
+    wanted = getattr(condition, "in").values if condition.WhichOneof("test") == "in" else [condition.equals]
+    return any(value in wanted for value in values)
+
+
+def _facet(name: str, passing: list[catalog_pb2.Product]) -> common_pb2.Facet:
+    counts = Counter(value.text for product in passing for value in _values(product, name))
+    values = [
+        common_pb2.FacetValue(value=common_pb2.AttributeValue(text=text), count=count)
+        for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return common_pb2.Facet(attribute=name, values=values)

@@ -1,0 +1,459 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from services.gateway.http import create_app, encoding
+from services.gateway.http.envelope import Envelope
+from services.mesh import deadline, errors, trace
+from tests.gateway.http.conftest import Gateway
+from tests.gateway.http.fakes import Catalogs, HttpSettings, Media, Search, drawn
+from vitrine.v1 import search_pb2
+
+SEARCH = "/v1/catalogs/demo:search"
+WORDS = {"parts": [{"text": "red shoes"}], "k": 3}
+RED_WOMEN = {"all_of": [{"any_of": [{"attribute": "gender", "equals": {"text": "Women"}}]}]}
+
+
+async def test_a_search_in_json(gateway: Gateway) -> None:
+    """Words in JSON are searched in the catalogue of the path, and hits come back in order."""
+    response = await gateway.client.post(SEARCH, json=WORDS)
+    assert response.status_code == 200
+    titles = [hit["product"]["title"] for hit in response.json()["hits"]]
+    assert titles == ["Red shoes for men", "Red shoes for unisex", "Red shoes for women"]
+    assert gateway.search.requests[0].catalog == "catalogs/demo"
+
+
+async def test_a_photo_in_json(gateway: Gateway) -> None:
+    """A photo in base64 arrives byte for byte."""
+    photo = drawn("bag", "blue")
+    body = {"parts": [{"image": {"content": base64.b64encode(photo).decode()}}]}
+    assert (await gateway.client.post(SEARCH, json=body)).status_code == 200
+    assert gateway.search.requests[0].parts[0].image.content == photo
+
+
+async def test_a_photo_in_a_form_with_words_and_options(gateway: Gateway) -> None:
+    """A form says all that JSON says: photo, words, filter and options."""
+    photo = drawn("bag", "blue")
+    fields = {
+        "text": "blue",
+        "k": "4",
+        "explain": "true",
+        "facets": ["gender", "colour"],
+        "filter": json.dumps(RED_WOMEN),
+    }
+    response = await gateway.client.post(
+        SEARCH, data=fields, files={"image": ("bag.png", photo, "image/png")}
+    )
+    assert response.status_code == 200
+    request = gateway.search.requests[0]
+    assert sorted(part.WhichOneof("source") or "" for part in request.parts) == ["image", "text"]
+    assert (request.k, request.explain, list(request.facets)) == (4, True, ["gender", "colour"])
+    assert len(response.json()["hits"]) == 4
+    assert {value["value"]["text"] for value in response.json()["facets"][0]["values"]} == {"Women"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "field"),
+    [
+        ({"k": "0x"}, {}, "k"),
+        ({"text": "a", "colour": "red"}, {}, "colour"),
+        ({"filter": "{"}, {}, "filter"),
+        ({"image": "not a file"}, {}, "image"),
+        ({}, {"text": ("a.txt", b"red")}, "text"),
+    ],
+)
+async def test_a_wrong_form_is_refused_with_its_field(
+    gateway: Gateway, fields: dict[str, str], files: dict[str, Any], field: str
+) -> None:
+    """A form's mistakes are named like those of JSON."""
+    padding = files or {"image": ("a.png", b"x")}
+    response = await gateway.client.post(SEARCH, data=fields, files=padding)
+    assert (response.status_code, response.json()["field"]) == (400, field)
+
+
+async def test_a_form_with_too_many_files_is_refused(gateway: Gateway) -> None:
+    """A form has at most eight files."""
+    files = [("image", (f"{i}.png", b"x")) for i in range(9)]
+    response = await gateway.client.post(SEARCH, files=files)
+    assert response.status_code == 400
+    assert "8" in response.json()["detail"]
+
+
+async def test_a_form_without_a_boundary_is_refused(gateway: Gateway) -> None:
+    """A torn form is the caller's mistake, not ours."""
+    response = await gateway.client.post(
+        SEARCH, content=b"x", headers={"content-type": "multipart/form-data"}
+    )
+    assert response.status_code == 400
+
+
+async def test_another_type_of_body_is_refused(gateway: Gateway) -> None:
+    """A search is JSON or a form."""
+    response = await gateway.client.post(SEARCH, content=b"x", headers={"content-type": "image/png"})
+    assert (response.status_code, response.json()["reason"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_json_that_is_none_is_refused(gateway: Gateway) -> None:
+    """Broken JSON is an invalid argument, for a search and for writes."""
+    for path in (SEARCH, "/v1/catalogs"):
+        headers = {"content-type": "application/json"}
+        response = await gateway.client.post(path, content=b"{", headers=headers)
+        assert (response.status_code, response.json()["reason"]) == (400, "INVALID_ARGUMENT")
+
+
+async def test_the_domain_error_of_a_flow_is_a_problem(gateway: Gateway) -> None:
+    """What a flow raises reaches the caller with its field, and its trace."""
+    gateway.search.error = errors.InvalidArgument("k", "must be 1 to 100")
+    response = await gateway.client.post(SEARCH, json=WORDS)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["field"], problem["detail"]) == ("k", "must be 1 to 100")
+    assert problem["trace_id"] == response.headers["trace-id"]
+
+
+async def test_an_unexpected_error_tells_nothing(gateway: Gateway) -> None:
+    """What went wrong inside is for our logs."""
+    gateway.search.error = KeyError("secret")
+    with capture_logs() as lines:
+        response = await gateway.client.post(SEARCH, json=WORDS)
+    assert lines[0]["event"] == "unexpected error"
+    assert (response.status_code, response.json()["reason"]) == (500, "INTERNAL")
+    assert "secret" not in response.text
+
+
+async def test_pages_follow_each_other(gateway: Gateway) -> None:
+    """The token of one page asks for the next."""
+    first = (await gateway.client.post(SEARCH, json=WORDS)).json()
+    second = (
+        await gateway.client.post(SEARCH, json={**WORDS, "page_token": first["next_page_token"]})
+    ).json()
+    names = [hit["product"]["name"] for hit in first["hits"] + second["hits"]]
+    assert len(set(names)) == 6
+
+
+async def test_catalogues(gateway: Gateway) -> None:
+    """Catalogues are created, read and listed."""
+    created = await gateway.client.post("/v1/catalogs", json={"catalog_id": "new"})
+    assert (created.status_code, created.json()["catalog"]["name"]) == (201, "catalogs/new")
+    assert (await gateway.client.post("/v1/catalogs", json={"catalog_id": "demo"})).status_code == 409
+    assert (await gateway.client.get("/v1/catalogs/demo")).json()["catalog"]["product_count"] == "60"
+    assert (await gateway.client.get("/v1/catalogs/none")).status_code == 404
+    listed = (await gateway.client.get("/v1/catalogs")).json()["catalogs"]
+    assert [catalog["name"] for catalog in listed] == ["catalogs/demo", "catalogs/other"]
+
+
+async def test_products_are_listed_read_and_deleted(gateway: Gateway) -> None:
+    """Products are paged by id; a deleted one is not found any more."""
+    path = "/v1/catalogs/demo/products"
+    first = (await gateway.client.get(path, params={"page_size": 2})).json()
+    second = (
+        await gateway.client.get(path, params={"page_size": 2, "page_token": first["next_page_token"]})
+    ).json()
+    ids = [product["name"].split("/")[-1] for product in first["products"] + second["products"]]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 4
+    assert (await gateway.client.get(f"{path}/{ids[0]}")).json()["product"]["photos"][0]["width"] == 320
+    assert (await gateway.client.delete(f"{path}/{ids[0]}")).json() == {"revision": "8"}
+    assert (await gateway.client.get(f"{path}/{ids[0]}")).status_code == 404
+
+
+async def test_products_are_written(gateway: Gateway) -> None:
+    """A product with a photo and attributes arrives as its proto; a revision keeps every digit."""
+    product = {
+        "name": "catalogs/demo/products/x",
+        "photos": [{"image": {"content": "AAE="}}],
+        "attributes": {"price": {"values": [{"number": 9.5}]}, "sale": {"values": [{"flag": False}]}},
+    }
+    body = {"products": [{"product": product, "clear_photos": True}], "request_id": "r"}
+    response = await gateway.client.post("/v1/catalogs/demo/products:batchUpsert", json=body)
+    assert response.json()["revision"] == str(1 << 40)
+    written = gateway.catalogs.written[0]
+    assert (written.catalog, written.request_id, written.products[0].clear_photos) == (
+        "catalogs/demo",
+        "r",
+        True,
+    )
+    sent = written.products[0].product
+    assert sent.photos[0].image.content == b"\x00\x01"
+    assert sent.attributes["price"].values[0].number == 9.5
+    assert sent.attributes["sale"].values[0].WhichOneof("kind") == "flag"
+
+
+async def test_a_product_that_was_read_can_be_written_back(gateway: Gateway) -> None:
+    """What Get answers is a valid product of a write."""
+    product = (await gateway.client.get("/v1/catalogs/demo/products/bag-red-men")).json()["product"]
+    response = await gateway.client.post(
+        "/v1/catalogs/demo/products:batchUpsert", json={"products": [{"product": product}]}
+    )
+    assert response.status_code == 200
+    sent = encoding.document(gateway.catalogs.written[0].products[0].product)
+    assert sent == product
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("GET", "/v1/catalogs/UPPER", "catalog"),
+        ("GET", "/v1/catalogs/demo/products/a%20b", "product"),
+        ("DELETE", "/v1/catalogs/demo/products/%21", "product"),
+        ("GET", "/v1/catalogs/demo/products?page_size=many", "page_size"),
+    ],
+)
+async def test_a_wrong_path_or_query_is_refused_with_its_field(
+    gateway: Gateway, method: str, path: str, field: str
+) -> None:
+    """Ids and page sizes are named when they are wrong."""
+    response = await gateway.client.request(method, path)
+    assert (response.status_code, response.json()["field"]) == (400, field)
+
+
+async def test_unknown_paths_and_methods_are_problems(gateway: Gateway) -> None:
+    """HTTP's own errors are problem details too."""
+    missing = await gateway.client.get("/nothing")
+    assert (missing.status_code, missing.json()["reason"]) == (404, "NOT_FOUND")
+    wrong = await gateway.client.put("/v1/catalogs")
+    assert (wrong.status_code, wrong.json()["reason"]) == (405, "METHOD_NOT_ALLOWED")
+
+
+async def test_a_picture_may_be_kept_forever(gateway: Gateway) -> None:
+    """A picture is served by its digest with its type and immutable."""
+    content = drawn("dress", "green")
+    response = await gateway.client.get(gateway.media.put(content))
+    assert response.content == content
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/media/../app.py",
+        "/media/..%2fapp.py",
+        "/media/%2e%2e/app.py",
+        "/media//etc/passwd",
+        "/..%2fapp.py",
+        "/%2e%2e/app.py",
+    ],
+)
+async def test_no_path_leads_out_of_a_directory(gateway: Gateway, path: str) -> None:
+    """Neither pictures nor the page's files can be left by a path."""
+    response = await gateway.client.get(path)
+    assert response.status_code == 404
+
+
+async def test_the_page_brings_everything_itself(gateway: Gateway) -> None:
+    """The page has a strict policy, no inline script or style, and names no other host."""
+    response = await gateway.client.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for path in ("/", "/docs/"):
+        text = (await gateway.client.get(path)).text
+        assert "://" not in text
+        assert "<style" not in text
+        assert " style=" not in text
+        assert "<script>" not in text
+
+
+async def test_the_page_is_asked_after_each_time(gateway: Gateway) -> None:
+    """The page's files are revalidated, and not sent again when they are the same."""
+    first = await gateway.client.get("/app.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = await gateway.client.get("/app.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "no-cache"
+
+
+async def test_openapi_describes_every_path_and_needs_nothing_else(gateway: Gateway) -> None:
+    """Every reference in the description leads somewhere, and the search takes JSON and a form."""
+    text = (await gateway.client.get("/openapi.json")).text
+    description = json.loads(text)
+    assert set(
+        description["paths"][SEARCH.replace("demo", "{catalog}")]["post"]["requestBody"]["content"]
+    ) == {
+        "application/json",
+        "multipart/form-data",
+    }
+    schemas = description["components"]["schemas"]
+    for reference in {part.split('"')[0] for part in text.split('"$ref":"')[1:]}:
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    assert "Problem" in schemas
+    assert "HTTPValidationError" not in schemas
+
+
+async def test_probes_answer(gateway: Gateway) -> None:
+    """The process is up, and ready."""
+    assert (await gateway.client.get("/healthz")).text == "ok"
+    assert (await gateway.client.get("/readyz")).text == "ready"
+
+
+async def test_a_draining_process_is_up_but_not_ready(settings: HttpSettings, tmp_path: Path) -> None:
+    """While requests in hand end, no new ones are welcome."""
+    app = create_app(settings, Search([]), Catalogs([]), Media(tmp_path))
+    app.state.ready = False
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vitrine") as client:
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_a_trace_is_taken_up_and_returned(gateway: Gateway) -> None:
+    """The trace of the caller goes on; a caller without one gets a new one."""
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+    assert (await gateway.client.get("/healthz", headers=headers)).headers["trace-id"] == trace_id
+    fresh = (await gateway.client.get("/healthz")).headers["trace-id"]
+    assert len(fresh) == 32
+    assert fresh != trace_id
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read(gateway: Gateway, settings: HttpSettings) -> None:
+    """The length alone refuses a body."""
+    content = b"x" * (settings.max_message_bytes + 1)
+    response = await gateway.client.post(
+        SEARCH, content=content, headers={"content-type": "application/json"}
+    )
+    assert (response.status_code, response.json()["reason"]) == (413, "CONTENT_TOO_LARGE")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("path", [SEARCH, "/v1/catalogs/demo/products:batchUpsert"])
+async def test_a_body_that_grows_too_large_is_refused(
+    gateway: Gateway, settings: HttpSettings, kind: str, path: str
+) -> None:
+    """A body without a length is refused as soon as it is too large, whoever reads it."""
+
+    async def growing() -> AsyncIterator[bytes]:
+        yield b'--x\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\n'
+        for _ in range(settings.max_message_bytes >> 16):
+            yield b"x" * (1 << 16)
+
+    response = await gateway.client.post(path, content=growing(), headers={"content-type": kind})
+    assert response.status_code == 413
+
+
+class TestEnvelope:
+    """The envelope around an app of one line."""
+
+    @staticmethod
+    async def answer(
+        envelope: Envelope, path: str = "/v1/x", headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> dict[str, Any]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await envelope(
+            {"type": "http", "method": "GET", "path": path, "headers": list(headers)}, receive, send
+        )
+        body = b"".join(message.get("body", b"") for message in sent)
+        return {"status": sent[0]["status"], **json.loads(body or b"{}")}
+
+    async def test_a_slow_answer_is_a_deadline_exceeded(self) -> None:
+        """A request ends at its deadline, and what it asks of others knows that deadline."""
+        left: list[float] = []
+
+        async def slow(_scope: Any, _receive: Any, _send: Any) -> None:
+            left.append(deadline.remaining_s(60))
+            await asyncio.Event().wait()
+
+        envelope = Envelope(slow, replace(HttpSettings(), default_timeout_s=0.02))
+        problem = await self.answer(envelope)
+        assert (problem["status"], problem["reason"]) == (504, "DEADLINE_EXCEEDED")
+        assert left[0] <= 0.02
+
+    async def test_too_many_requests_are_refused_at_once(self) -> None:
+        """Beyond the limit a request is refused with a time to retry; probes are not."""
+        release = asyncio.Event()
+
+        async def held(scope: Any, _receive: Any, send: Any) -> None:
+            if scope["path"] == "/v1/x":
+                await release.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+        envelope = Envelope(held, replace(HttpSettings(), max_inflight=1))
+        first = asyncio.create_task(self.answer(envelope))
+        await asyncio.sleep(0)
+        refused = await self.answer(envelope)
+        assert (refused["status"], refused["retry_after"]) == (429, 0.5)
+        assert (await self.answer(envelope, "/healthz"))["status"] == 200
+        release.set()
+        assert (await first)["status"] == 200
+        assert (await self.answer(envelope))["status"] == 200
+
+    async def test_a_timeout_of_something_inside_is_not_the_deadline(self) -> None:
+        """Only the request's own deadline is DEADLINE_EXCEEDED."""
+
+        async def failing(_scope: Any, _receive: Any, _send: Any) -> None:
+            raise TimeoutError
+
+        assert (await self.answer(Envelope(failing, HttpSettings())))["status"] == 500
+
+    async def test_an_answer_that_has_begun_is_torn(self) -> None:
+        """An error after the first bytes cannot become a problem: the connection ends."""
+
+        async def torn(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise errors.Unavailable("away")
+
+        with pytest.raises(ConnectionAbortedError):
+            await self.answer(Envelope(torn, HttpSettings()))
+
+    async def test_what_is_no_request_passes(self) -> None:
+        """A server's lifespan is none of the envelope's business."""
+        seen: list[Any] = []
+
+        async def app(scope: Any, *_channels: Any) -> None:
+            seen.append(scope)
+
+        await Envelope(app, HttpSettings())({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+        assert seen == [{"type": "lifespan"}]
+
+    async def test_a_length_that_is_no_number_is_refused(self) -> None:
+        """A length that cannot be read is as good as too large."""
+
+        async def never(_scope: Any, _receive: Any, _send: Any) -> None:
+            raise AssertionError
+
+        problem = await self.answer(Envelope(never, HttpSettings()), headers=((b"content-length", b"-1"),))
+        assert problem["status"] == 413
+
+
+async def test_requests_are_counted_by_route(gateway: Gateway) -> None:
+    """A search counts under its pattern, whatever the catalogue, and every route exists from the start."""
+    labels = {"method": "POST", "route": "/v1/catalogs/{catalog}:search", "status": "200"}
+    before = REGISTRY.get_sample_value("vitrine_gateway_http_requests_total", labels)
+    assert before is not None
+    await gateway.client.post(SEARCH, json=WORDS)
+    assert REGISTRY.get_sample_value("vitrine_gateway_http_requests_total", labels) == before + 1
+
+
+async def test_a_search_has_a_deadline_of_its_own(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a search asks of others ends within ten seconds, and carries the trace."""
+    seen: list[tuple[float, str]] = []
+
+    async def search(_request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
+        seen.append((deadline.remaining_s(60), trace.current()))
+        return search_pb2.SearchResponse()
+
+    monkeypatch.setattr(gateway.search, "search", search)
+    response = await gateway.client.post(SEARCH, json=WORDS)
+    assert seen[0][0] <= 10
+    assert seen[0][1] == response.headers["trace-id"]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.vitrine.fake_gateway import FakeGateway
+from vitrine.cli.main import app
+
+
+def _vitrine(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vitrine", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    """Help must not wait for gRPC, torch, FAISS or boxes around help."""
+    heavy = "{'torch', 'faiss', 'grpc', 'numpy', 'pydantic', 'rich.markdown'}"
+    code = f"import sys, vitrine.cli.main; sys.exit(repr({heavy} & set(sys.modules) or ''))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip() == "''"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], *([name] for name in ("up", "down", "index", "search", "status", "models", "demo"))],
+)
+def test_every_command_has_help(arguments: list[str]) -> None:
+    """Each command tells what it does and its options."""
+    result = CliRunner().invoke(app, [*arguments, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_what_failed_ends_with_1_and_a_sentence() -> None:
+    """Nobody answering is a failure, told without a traceback."""
+    ended = _vitrine("search", "--server", "127.0.0.1:9", "red shoes")
+    assert ended.returncode == 1
+    assert "is `vitrine up` running?" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not ended.stdout
+
+
+def test_what_was_asked_wrongly_ends_with_2() -> None:
+    """An unknown option and a query that is none are usage errors."""
+    assert _vitrine("search", "--no-such-option").returncode == 2
+    assert CliRunner().invoke(app, ["search"]).exit_code == 2
+
+
+def test_errors_are_json_where_json_was_asked_for(gateway: FakeGateway) -> None:
+    """A program that reads standard output finds the field and the reason there."""
+    gateway.catalogs["shop"] = {}
+    result = CliRunner().invoke(app, ["search", "a", "--k", "0", "--server", gateway.address, "--json"])
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"] == {
+        "reason": "INVALID_ARGUMENT",
+        "field": "k",
+        "message": "must be 1 to 100",
+    }
+
+
+def test_a_missing_folder_is_a_usage_error(gateway: FakeGateway, tmp_path: Path) -> None:
+    """Indexing what is not there names the argument."""
+    for command in ("index", "demo --catalog-dir"):
+        result = CliRunner().invoke(app, [*command.split(), str(tmp_path / "none")])
+        assert result.exit_code == 2

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.vitrine.fake_gateway import FakeGateway
+from vitrine import Client, Photo, Product
+from vitrine.cli.main import app
+
+
+@pytest.fixture
+def shop(gateway: FakeGateway) -> FakeGateway:
+    """A gateway with one catalogue of three products."""
+    with Client(gateway.address, catalog="shop") as client:
+        client.create_catalog()
+        client.upsert(
+            [
+                Product(
+                    f"a{i}", f"Red [shoe] {i}", "", {"gender": "Women", "price": 9.5}, [Photo(content=b"x")]
+                )
+                for i in range(3)
+            ]
+        )
+    return gateway
+
+
+def _search(gateway: FakeGateway, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["search", *arguments, "--server", gateway.address])
+
+
+def test_json_has_every_hit_with_its_terms(shop: FakeGateway) -> None:
+    """The JSON says what was found, how similar, why, and how to go on."""
+    result = _search(shop, "--text", "red shoes", "--k", "2", "--json")
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    hit = answer["hits"][0]
+    assert (hit["product"], hit["title"], hit["score"], hit["similarity"]) == (
+        "a0",
+        "Red [shoe] 0",
+        0.5,
+        81.0,
+    )
+    assert hit["band"] == "high"
+    assert hit["terms"][0]["name"] == "visual.clip"
+    assert answer["next_page_token"] == "2"
+    assert answer["degraded"] == ["ranker"]
+    assert answer["took_ms"] > 0
+    again = _search(shop, "--text", "red shoes", "--k", "2", "--json", "--page-token", "2")
+    assert [hit["product"] for hit in json.loads(again.stdout)["hits"]] == ["a2"]
+
+
+def test_people_see_a_table(shop: FakeGateway) -> None:
+    """Title, similarity and band are shown as they are, brackets included, and what the answer lacks."""
+    result = _search(shop, "red", "shoes", "--explain")
+    assert result.exit_code == 0
+    for words in ("a0", "Red [shoe] 0", "81 high", "Women, 9.5", "visual.clip +0.500"):
+        assert words in result.stdout
+    assert "ranker" in result.stderr
+    assert shop.searches[-1].parts[0].text == "red shoes"
+
+
+def test_an_argument_that_is_a_file_is_a_picture(shop: FakeGateway, tmp_path: Path) -> None:
+    """A path searches by picture, anything else by words; both can be given at once."""
+    picture = tmp_path / "shoe.jpg"
+    picture.write_bytes(b"jpeg")
+    _search(shop, str(picture))
+    assert shop.searches[-1].parts[0].image.content == b"jpeg"
+    _search(shop, "--image", str(picture), "--text", "in red", "--product", "a1")
+    assert [part.WhichOneof("source") for part in shop.searches[-1].parts] == ["text", "image", "product"]
+
+
+def test_filters_and_profile_reach_the_gateway(shop: FakeGateway) -> None:
+    """Repeated filters are one filter, and the profile is asked for by name."""
+    _search(shop, "shoe", "-f", "gender=Women", "-f", "price=..10", "--profile", "clip")
+    request = shop.searches[-1]
+    assert [clause.any_of[0].attribute for clause in request.filter.all_of] == ["gender", "price"]
+    assert request.profile == "clip"
+
+
+def test_the_query_is_given_once(shop: FakeGateway) -> None:
+    """Words as an argument and as an option contradict each other."""
+    assert _search(shop, "red", "--text", "blue").exit_code == 2
+
+
+def test_the_catalogue_is_default_or_the_only_one(shop: FakeGateway) -> None:
+    """Without --catalog a single one is meant, or `default`; among several others none is guessed."""
+    _search(shop, "shoe")
+    assert shop.searches[-1].catalog == "catalogs/shop"
+    shop.catalogs["other"] = {}
+    result = _search(shop, "shoe")
+    assert result.exit_code == 2
+    assert "other, shop" in result.stderr
+    _search(shop, "shoe", "--catalog", "other")
+    assert shop.searches[-1].catalog == "catalogs/other"
+    shop.catalogs["default"] = {}
+    _search(shop, "shoe")
+    assert shop.searches[-1].catalog == "catalogs/default"
+
+
+def test_without_any_catalogue_the_way_to_one_is_told(gateway: FakeGateway) -> None:
+    """An empty mesh says how to fill it."""
+    result = _search(gateway, "shoe")
+    assert result.exit_code == 2
+    assert "vitrine index" in result.stderr

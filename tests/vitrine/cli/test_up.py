@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.vitrine.fake_gateway import FakeGateway
+from vitrine.cli.main import app
+from vitrine.cli.mesh import find_server
+from vitrine.supervisor import state
+from vitrine.supervisor.layout import Layout, data_dir_default
+from vitrine.supervisor.state import State
+
+
+def _base(gateway: FakeGateway) -> int:
+    return int(gateway.address.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("detach", [[], ["--detach"]])
+def test_a_port_in_use_is_told_before_anything_starts(detach: list[str], tmp_path: Path) -> None:
+    """The port and the flag that moves it are named, and no service was started."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = CliRunner().invoke(
+            app, ["up", "--http-port", str(port), "--data-dir", str(tmp_path / "data"), *detach]
+        )
+    assert result.exit_code == 1
+    assert f"port {port} (HTTP) is in use" in result.stderr
+    assert "--http-port" in result.stderr
+    assert not (tmp_path / "data" / "gateway").exists()
+
+
+def test_ports_outside_of_the_range_are_a_usage_error() -> None:
+    """A base that leaves no room for the others is refused."""
+    assert CliRunner().invoke(app, ["up", "--port-base", "65000"]).exit_code == 2
+
+
+def test_down_without_a_mesh_is_no_failure() -> None:
+    """What is not running need not be stopped."""
+    result = CliRunner().invoke(app, ["down", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"stopped": False}
+    assert "nothing was running" in CliRunner().invoke(app, ["down"]).stdout
+
+
+def test_commands_find_the_mesh_that_runs(gateway: FakeGateway) -> None:
+    """The state of a running mesh tells where it listens; without one it is the default."""
+    assert find_server("host:1") == "host:1"
+    assert find_server(None) == Layout().gateway
+    directory = data_dir_default()
+    with state.claimed(directory):
+        state.save(directory, State(os.getpid(), _base(gateway), 8080, 1, True))
+        assert find_server(None) == gateway.address
+
+
+def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway) -> None:
+    """Each service has its state, a shard that is away is told, and not all serving ends with 1."""
+    gateway.catalogs["shop"] = {}
+    directory = data_dir_default()
+    with state.claimed(directory):
+        state.save(directory, State(os.getpid(), _base(gateway), 8080, 1, True))
+        result = CliRunner().invoke(app, ["status", "--json"])
+        shown = CliRunner().invoke(app, ["status"])
+    assert result.exit_code == shown.exit_code == 1
+    found = json.loads(result.stdout)
+    services = {service["name"]: service["status"] for service in found["services"]}
+    assert services["gateway"] == "serving"
+    assert services["embedder"] == "away"
+    assert found["catalogs"][0]["catalog"] == "shop"
+    assert "error" in found["shards"][0]
+    assert found["models"] == []
+    assert "shop" in shown.stdout
+    assert str(os.getpid()) in shown.stdout
+
+
+def test_status_of_a_server_elsewhere_asks_it_alone(gateway: FakeGateway) -> None:
+    """With --server the gateway's own state decides."""
+    result = CliRunner().invoke(app, ["status", "--server", gateway.address, "--json"])
+    assert result.exit_code == 0
+    assert [service["name"] for service in json.loads(result.stdout)["services"]] == ["gateway"]

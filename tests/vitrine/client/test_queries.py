@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.mesh.errors import InvalidArgument
+from vitrine.client.filters import Range
+from vitrine.client.queries import Part, search_request
+
+
+def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
+    """What a caller asks for is what the gateway is asked for."""
+    picture = tmp_path / "shoe.jpg"
+    picture.write_bytes(b"jpeg")
+    request = search_request(
+        "shop",
+        {
+            "text": "red",
+            "image": picture,
+            "product": "a1",
+            "parts": [Part(text="blue", weight=-0.5), Part(image=b"png")],
+            "filter": {"price": Range(max=5)},
+            "k": 7,
+            "profile": "clip",
+            "explain": True,
+            "facets": ["gender"],
+            "page_token": "t",
+            "min_revision": 4,
+            "max_staleness_s": 0.5,
+            "refuse_partial": True,
+        },
+    )
+    assert request.catalog == "catalogs/shop"
+    assert [part.WhichOneof("source") for part in request.parts] == [
+        "text",
+        "image",
+        "product",
+        "text",
+        "image",
+    ]
+    assert request.parts[1].image.content == b"jpeg"
+    assert not request.parts[0].HasField("weight")
+    assert request.parts[3].weight == -0.5
+    assert request.filter.all_of[0].any_of[0].range.max == 5
+    assert (request.k, request.profile, request.explain, request.facets[:]) == (7, "clip", True, ["gender"])
+    assert (request.page_token, request.min_revision, request.refuse_partial) == ("t", 4, True)
+    assert request.max_staleness.ToNanoseconds() == 500_000_000
+
+
+def test_what_is_not_given_is_left_to_the_server() -> None:
+    """Absent arguments stay absent in the request, so that the server's defaults hold."""
+    request = search_request("shop", {"text": "red"})
+    assert not request.HasField("k")
+    assert not request.HasField("filter")
+    assert not request.HasField("max_staleness")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({}, "query"),
+        ({"text": None, "k": 3}, "query"),
+        ({"image": "/no/such/file"}, "image"),
+        ({"parts": [Part()]}, "parts[0]"),
+        ({"parts": [Part(text="a"), Part(text="a", product="b")]}, "parts[1]"),
+    ],
+)
+def test_a_query_that_is_none_is_refused_by_field(query: Any, field: str) -> None:
+    """An empty query, a file that is missing, and a part that is not exactly one thing name the field."""
+    with pytest.raises(InvalidArgument) as caught:
+        search_request("shop", query)
+    assert caught.value.field == field
+
+
+def test_an_argument_that_does_not_exist_is_a_type_error() -> None:
+    """A misspelt argument is no argument."""
+    with pytest.raises(TypeError, match="kay"):
+        search_request("shop", {"text": "a", "kay": 3})  # type: ignore[typeddict-unknown-key]
+
+
+def test_a_bad_catalogue_id_is_refused() -> None:
+    """The catalogue's id is checked before anything is sent."""
+    with pytest.raises(InvalidArgument) as caught:
+        search_request("Shop!", {"text": "a"})
+    assert caught.value.field == "catalog"

@@ -1,0 +1,227 @@
+"""`vitrine index`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.mesh.errors import InvalidArgument
+from vitrine.cli import output
+from vitrine.cli.options import CatalogOption, JsonOption, ServerOption
+
+if TYPE_CHECKING:
+    from vitrine.catalogs.folder import CatalogFolder
+    from vitrine.client.indexing import RowOutcome
+
+_PLAIN_LINE_EVERY_S = 5.0
+_SHOWN_PROBLEMS = 10
+_LISTED_PROBLEMS = 100
+
+
+@dataclass
+class Summary:
+    """What an index run did to a folder of `products`.
+
+    `problems` are the first rows that failed, wholly or with one of their photos.
+    """
+
+    catalog: str
+    products: int
+    indexed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    photo_problems: int = 0
+    photos: int = 0
+    duration_s: float = 0.0
+    problems: list[RowOutcome] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Products with an outcome; a product that lacks one of several photos has a failed row besides."""
+        return min(self.indexed + self.unchanged + self.failed, self.products)
+
+    @property
+    def photos_per_s(self) -> float:
+        """Photos of indexed products a second."""
+        return self.photos / self.duration_s if self.duration_s else 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """What the command ends with."""
+        return output.SOME_ROWS_FAILED if self.failed or self.photo_problems else output.OK
+
+    def add(self, outcome: RowOutcome) -> None:
+        """Count one row."""
+        match outcome.outcome:
+            case "indexed":
+                self.indexed += 1
+                self.photos += outcome.photos
+            case "unchanged":
+                self.unchanged += 1
+            case "failed":
+                self.failed += 1
+        if outcome.has_problem:
+            self.photo_problems += outcome.outcome != "failed"
+            if len(self.problems) < _LISTED_PROBLEMS:
+                self.problems.append(outcome)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "catalog": self.catalog,
+            "products": self.products,
+            "indexed": self.indexed,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "photo_problems": self.photo_problems,
+            "photos": self.photos,
+            "photos_per_s": round(self.photos_per_s, 2),
+            "duration_s": round(self.duration_s, 3),
+            "problems": [
+                {"row": row.row, "product": row.product, "outcome": row.outcome, "message": row.message}
+                for row in self.problems
+            ],
+        }
+
+    def __str__(self) -> str:
+        text = f"{self.indexed} indexed, {self.unchanged} unchanged, {self.failed} failed"
+        if self.photo_problems:
+            text += f", {self.photo_problems} with a photo that could not be read"
+        return f"{text}; {self.photos_per_s:.1f} photos/s in {self.duration_s:.0f} s"
+
+
+def index(
+    directory: Annotated[
+        Path, typer.Argument(help="A folder with products.csv and images/, or any folder of pictures.")
+    ],
+    catalog: CatalogOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the outcome of every row to this CSV.")
+    ] = None,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Index a folder of products.
+
+    What is there and did not change is left as it is, so an interrupted run is merely run again. Ends with 3
+    when some rows failed.
+    """
+    from vitrine.cli.mesh import find_server
+
+    summary = run(directory, catalog=catalog or "default", server=find_server(server), report=report)
+    if json:
+        output.print_json(summary.as_json())
+    else:
+        show(summary)
+    raise typer.Exit(summary.exit_status)
+
+
+def run(directory: Path, *, catalog: str, server: str, report: Path | None = None) -> Summary:
+    """Index a folder, showing how it goes.
+
+    Raises InvalidArgument when it is no catalogue folder, and what no retry could mend.
+    """
+    import asyncio
+
+    from vitrine.catalogs.folder import CatalogFolder
+
+    folder = CatalogFolder(directory)
+    summary = Summary(catalog, folder.product_count)
+    with _display(summary) as show_progress, _reporting(report) as write:
+        asyncio.run(_index(folder, summary, server, show_progress, write))
+    return summary
+
+
+def show(summary: Summary) -> None:
+    """Print a summary for people."""
+    for row in summary.problems[:_SHOWN_PROBLEMS]:
+        output.say(f"row {row.row} ({row.product or 'no id'}): {row.message}")
+    if len(summary.problems) > _SHOWN_PROBLEMS:
+        output.say("... and more; --report FILE.csv lists them all")
+    output.out().print(f"{summary.catalog}: {summary}", soft_wrap=True)
+
+
+async def _index(
+    folder: CatalogFolder,
+    summary: Summary,
+    server: str,
+    show_progress: Callable[[], None],
+    write: Callable[[RowOutcome], None],
+) -> None:
+    from vitrine.client import AsyncClient, indexing
+
+    policy = indexing.Policy()
+    start = time.monotonic()
+    async with AsyncClient(server, catalog=summary.catalog) as client:
+        if await indexing.ensure_catalog(client, policy):
+            output.say(f"created catalogue {summary.catalog}")
+        async for outcomes in indexing.index(client, folder, policy):
+            for outcome in outcomes:
+                summary.add(outcome)
+                write(outcome)
+            summary.duration_s = time.monotonic() - start
+            show_progress()
+
+
+@contextmanager
+def _display(summary: Summary) -> Iterator[Callable[[], None]]:
+    """Show progress: a bar on a terminal, else a line now and then."""
+    if not output.err().is_terminal:
+        yield _lines(summary)
+        return
+    from rich import progress
+
+    bar = progress.Progress(
+        progress.TextColumn(summary.catalog),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[photos_per_s]:.1f} photos/s"),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("[red]{task.fields[problems]}"),
+        console=output.err(),
+    )
+    with bar:
+        task = bar.add_task("", total=summary.products, photos_per_s=0.0, problems="")
+
+        def advance() -> None:
+            problems = f"{summary.failed} failed" if summary.failed else ""
+            bar.update(task, completed=summary.done, photos_per_s=summary.photos_per_s, problems=problems)
+
+        yield advance
+
+
+def _lines(summary: Summary) -> Callable[[], None]:
+    last_s = 0.0
+
+    def advance() -> None:
+        nonlocal last_s
+        if summary.duration_s - last_s >= _PLAIN_LINE_EVERY_S:
+            last_s = summary.duration_s
+            output.say(f"{summary.catalog}: {summary.done} of {summary.products}; {summary}")
+
+    return advance
+
+
+@contextmanager
+def _reporting(path: Path | None) -> Iterator[Callable[[RowOutcome], None]]:
+    """Write every outcome to a CSV, row by row, so that an interrupted run has reported what it did."""
+    if path is None:
+        yield lambda _: None
+        return
+    import csv
+
+    try:
+        file = path.open("w", newline="", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise InvalidArgument("report", f"{path}: {error.strerror or error}") from error
+    with file:
+        table = csv.writer(file)
+        table.writerow(["row", "product", "outcome", "message"])
+
+        yield lambda row: table.writerow([row.row, row.product, row.outcome, row.message])

@@ -1,0 +1,202 @@
+"""`vitrine status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from services.mesh.errors import VitrineError
+from vitrine.cli import output
+from vitrine.cli.options import DataDirOption, JsonOption, ServerOption
+
+if TYPE_CHECKING:
+    from vitrine.supervisor.state import State
+
+_TIMEOUT_S = 2.0
+_COLOURS = {"serving": "green", "not serving": "yellow", "away": "red"}
+
+
+def status(data_dir: DataDirOption = None, server: ServerOption = None, json: JsonOption = False) -> None:
+    """Show services, catalogues, shards and models. Ends with 1 unless every service serves."""
+    import asyncio
+
+    from vitrine.cli.mesh import expanded
+    from vitrine.supervisor import state
+    from vitrine.supervisor.layout import Layout, data_dir_default
+
+    running = None if server else state.load(expanded(data_dir, data_dir_default()))
+    addresses = running.layout.addresses if running else {"gateway": server or Layout().gateway}
+    found = asyncio.run(_gather(addresses))
+    found = {**_mesh(running), **found}
+    if json:
+        output.print_json(found)
+    else:
+        _print(found)
+    if any(service["status"] != "serving" for service in found["services"]):
+        raise typer.Exit(output.FAILED)
+
+
+def _mesh(running: State | None) -> dict[str, Any]:
+    if running is None:
+        return {"supervised": False, "pid": None, "url": None}
+    return {"supervised": True, "pid": running.pid, "url": running.layout.url}
+
+
+async def _gather(addresses: dict[str, str]) -> dict[str, Any]:
+    from asyncio import gather
+
+    names = list(addresses)
+    shards = [address for name, address in addresses.items() if name.startswith("vectorsearch-")]
+    statuses, catalogs, shard_states, models = await gather(
+        gather(*(_health(addresses[name]) for name in names)),
+        _catalogs(addresses["gateway"]),
+        gather(*(_shard(address) for address in shards)),
+        _models(addresses["embedder"]) if "embedder" in addresses else _nothing(),
+    )
+    return {
+        "services": [
+            {"name": name, "address": addresses[name], "status": health}
+            for name, health in zip(names, statuses, strict=True)
+        ],
+        "catalogs": catalogs,
+        "shards": shard_states,
+        "models": models,
+    }
+
+
+async def _health(address: str) -> str:
+    from vitrine.supervisor.health import HealthProbe
+
+    async with HealthProbe(address) as probe:
+        return await probe.status()
+
+
+async def _catalogs(server: str) -> list[dict[str, Any]]:
+    from vitrine.client import AsyncClient
+    from vitrine.client.operations import Timeouts
+
+    async with AsyncClient(server, timeouts=Timeouts(read_s=_TIMEOUT_S)) as client:
+        try:
+            return [
+                {
+                    "catalog": catalog.id,
+                    "products": catalog.products,
+                    "photos": catalog.photos,
+                    "revision": catalog.revision,
+                    "generation": catalog.generation,
+                    "spaces": list(catalog.spaces),
+                }
+                async for catalog in client.catalogs()
+            ]
+        except VitrineError:
+            # The gateway's own status says that it is away.
+            return []
+
+
+async def _shard(address: str) -> dict[str, Any]:
+    from services.mesh import channel
+    from vitrine.v1 import vectorsearch_pb2, vectorsearch_pb2_grpc
+
+    connection = channel.connect(address)
+    try:
+        stub = vectorsearch_pb2_grpc.VectorSearchServiceStub(connection)
+        answer = await channel.call(
+            stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=_TIMEOUT_S
+        )
+    except VitrineError as error:
+        return {"address": address, "error": error.message}
+    finally:
+        await connection.close()
+    return {
+        "address": address,
+        "shard": answer.shard,
+        "shards": answer.shards,
+        "revision": answer.revision,
+        "lag": max(answer.feed_revision - answer.revision, 0),
+        "caught_up": answer.caught_up,
+        "following": answer.following,
+        "products": sum(catalog.products for catalog in answer.catalogs),
+        "rows": sum(catalog.rows for catalog in answer.catalogs),
+        "vector_bytes": sum(catalog.vector_bytes for catalog in answer.catalogs),
+    }
+
+
+async def _models(address: str) -> list[dict[str, Any]]:
+    from services.mesh import channel
+    from vitrine.v1 import embedder_pb2, embedder_pb2_grpc
+
+    connection = channel.connect(address)
+    try:
+        stub = embedder_pb2_grpc.EmbedderServiceStub(connection)
+        answer = await channel.call(stub.ListModels, embedder_pb2.ListModelsRequest(), timeout_s=_TIMEOUT_S)
+    except VitrineError:
+        # The embedder's own status says that it is away.
+        return []
+    finally:
+        await connection.close()
+    return [
+        {
+            "space": model.spec.space,
+            "model": model.spec.model,
+            "dimension": model.spec.dimension,
+            "accepts_text": model.spec.accepts_text,
+            "digest": model.spec.model_digest,
+            "device": model.device,
+            "dtype": model.dtype,
+            "unavailable_reason": model.unavailable_reason,
+        }
+        for model in answer.models
+    ]
+
+
+async def _nothing() -> list[dict[str, Any]]:
+    return []
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    def table(*headers: str) -> Table:
+        made = Table(box=None, pad_edge=False, header_style="dim")
+        for header in headers:
+            made.add_column(header, overflow="fold")
+        return made
+
+    services = table("service", "address", "status")
+    for service in found["services"]:
+        state = Text(service["status"], style=_COLOURS[service["status"]])
+        services.add_row(service["name"], service["address"], state)
+    catalogs = table("catalogue", "products", "photos", "revision", "spaces")
+    for catalog in found["catalogs"]:
+        catalogs.add_row(
+            catalog["catalog"],
+            str(catalog["products"]),
+            str(catalog["photos"]),
+            str(catalog["revision"]),
+            " ".join(catalog["spaces"]),
+        )
+    shards = table("shard", "rows", "products", "revision", "lag", "MiB")
+    for shard in found["shards"]:
+        if "error" in shard:
+            shards.add_row(shard["address"], shard["error"])
+        else:
+            shards.add_row(
+                f"{shard['shard']} of {shard['shards']}",
+                str(shard["rows"]),
+                str(shard["products"]),
+                str(shard["revision"]),
+                str(shard["lag"]),
+                f"{shard['vector_bytes'] / (1 << 20):.0f}",
+            )
+    models = table("space", "model", "on", "type", "")
+    for model in found["models"]:
+        models.add_row(
+            model["space"], model["model"], model["device"], model["dtype"], model["unavailable_reason"]
+        )
+    for made in (services, catalogs, shards, models):
+        if made.row_count:
+            output.out().print(made, "")
+    if found["url"]:
+        output.out().print(f"page: {found['url']} · supervisor: process {found['pid']}", soft_wrap=True)

@@ -1,0 +1,87 @@
+"""`vitrine up`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitrine.cli import output
+from vitrine.cli.options import (
+    DataDirOption,
+    HttpPortOption,
+    JsonOption,
+    ModelsDirOption,
+    PortBaseOption,
+    ShardsOption,
+)
+from vitrine.supervisor.layout import DEFAULT_HTTP_PORT, DEFAULT_PORT_BASE
+
+if TYPE_CHECKING:
+    from vitrine.supervisor.layout import Layout
+    from vitrine.supervisor.mesh import Mesh
+    from vitrine.supervisor.sinks import Sink
+
+
+def up(
+    port_base: PortBaseOption = DEFAULT_PORT_BASE,
+    http_port: HttpPortOption = DEFAULT_HTTP_PORT,
+    shards: ShardsOption = 1,
+    data_dir: DataDirOption = None,
+    models_dir: ModelsDirOption = None,
+    log_dir: Annotated[
+        Path | None, typer.Option("--log-dir", help="Log to files there, which rotate, instead of here.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once it is ready; `vitrine down` stops it.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Start all services, until Ctrl-C. One that dies is restarted."""
+    import asyncio
+
+    mesh = mesh_of(port_base, http_port, shards, data_dir, models_dir)
+    if detach:
+        state = mesh.start_detached()
+        _ready(mesh.layout, pid=state.pid, json=json)
+        return
+    sink = _sink(log_dir)
+    try:
+        asyncio.run(mesh.run(sink, on_ready=lambda: _ready(mesh.layout, pid=os.getpid(), json=json)))
+    finally:
+        sink.close()
+
+
+def mesh_of(
+    port_base: int, http_port: int, shards: int, data_dir: Path | None, models_dir: Path | None
+) -> Mesh:
+    """The mesh that options ask for."""
+    from vitrine.cli.mesh import expanded
+    from vitrine.supervisor.layout import Layout, data_dir_default, models_dir_default
+    from vitrine.supervisor.mesh import Mesh
+
+    return Mesh(
+        Layout(port_base, http_port, shards),
+        expanded(data_dir, data_dir_default()),
+        expanded(models_dir, models_dir_default()),
+    )
+
+
+def _sink(log_dir: Path | None) -> Sink:
+    from vitrine.supervisor.sinks import FileSink, JsonSink, TerminalSink
+
+    if log_dir is not None:
+        return FileSink(log_dir)
+    return TerminalSink(output.err()) if output.err().is_terminal else JsonSink(sys.stderr)
+
+
+def _ready(layout: Layout, *, pid: int, json: bool) -> None:
+    if json:
+        ready: dict[str, Any] = {"ready": True, "pid": pid, "url": layout.url, "server": layout.gateway}
+        output.print_json({**ready, "services": layout.addresses})
+        sys.stdout.flush()
+    else:
+        output.out().print(f"ready: {layout.url} (page and HTTP), {layout.gateway} (gRPC)", soft_wrap=True)

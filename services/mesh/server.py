@@ -65,7 +65,10 @@ class Host:
         register(self._server)
 
     def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as long as the process; should it fail or end, the process stops with an error."""
+        """Run `work` as long as the process; should it fail or end, the process stops with an error.
+
+        It is cancelled when the drain begins.
+        """
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._work_ended)
@@ -125,10 +128,10 @@ class Host:
         await self._stopping.wait()
         _log.info("draining", drain_s=self._settings.drain_s)
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._settings.drain_s)
+        # What runs beside drains at the same time: an HTTP server must not take requests that it cannot finish.
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._server.stop(self._settings.drain_s), *self._tasks, return_exceptions=True)
         _log.info("stopped")
         if self._failure is not None:
             raise self._failure

@@ -1,0 +1,1 @@
+"""The front door: search flow, catalogue, change log, feed, HTTP."""

@@ -1,0 +1,122 @@
+"""Candidates of several shards made into one list: columns stay columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vitrine.v1 import common_pb2
+
+Scores = npt.NDArray[np.float64]
+
+MAX_FACET_VALUES = 100
+
+
+def visual_scores(candidates: common_pb2.Candidates) -> Scores:
+    """The weighted sum of cosines, neutral where there is no vector: float64 of shape [candidates]."""
+    total = np.zeros(len(candidates.product_ids), np.float64)
+    for space in candidates.spaces:
+        total += space.weight * _values(space)
+    return total
+
+
+def merged(shards: Sequence[common_pb2.Candidates], limit: int) -> common_pb2.Candidates:
+    """The best `limit` candidates of all shards in descending order, ties by product id, each product once.
+
+    Every shard's candidates are in that order already, which the sort finds and merges.
+    """
+    if len(shards) == 1 and len(shards[0].product_ids) <= limit:
+        return shards[0]
+    product_ids = [product_id for shard in shards for product_id in shard.product_ids]
+    photo_ids = [photo_id for shard in shards for photo_id in shard.photo_ids]
+    negated = np.concatenate([-visual_scores(shard) for shard in shards]).tolist()
+    order = sorted(zip(negated, product_ids, range(len(product_ids)), strict=True))
+    first_of = {product_id: row for _, product_id, row in reversed(order)}
+    rows = [row for _, product_id, row in order if first_of[product_id] == row][:limit]
+    take = np.array(rows, np.int64)
+    return common_pb2.Candidates(
+        product_ids=[product_ids[row] for row in rows],
+        photo_ids=[photo_ids[row] for row in rows],
+        spaces=_merged_spaces(shards, take),
+        labels=_merged_labels(shards, take),
+    )
+
+
+def merged_facets(
+    shards: Sequence[Sequence[common_pb2.Facet]], attributes: Sequence[str]
+) -> list[common_pb2.Facet]:
+    """Counts of all shards added up: the most frequent values first, ties by value."""
+    counts: dict[str, Counter[bytes]] = {attribute: Counter() for attribute in attributes}
+    for facets in shards:
+        for facet in facets:
+            for value in facet.values:
+                counts[facet.attribute][value.value.SerializeToString(deterministic=True)] += value.count
+    return [
+        common_pb2.Facet(attribute=attribute, values=_most_frequent(counter))
+        for attribute, counter in counts.items()
+    ]
+
+
+def _most_frequent(counter: Counter[bytes]) -> list[common_pb2.FacetValue]:
+    ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        common_pb2.FacetValue(value=common_pb2.AttributeValue.FromString(value), count=count)
+        for value, count in ordered[:MAX_FACET_VALUES]
+    ]
+
+
+def _values(space: common_pb2.SpaceScores) -> Scores:
+    cosines = np.frombuffer(space.cosines, "<f4").astype(np.float64)
+    return np.where(np.isnan(cosines), space.neutral, cosines)
+
+
+def _merged_spaces(
+    shards: Sequence[common_pb2.Candidates], take: npt.NDArray[np.int64]
+) -> list[common_pb2.SpaceScores]:
+    """The same spaces come from every shard, in the order of the query; an empty shard may have none."""
+    first = next((shard for shard in shards if shard.spaces), None)
+    spaces = []
+    for index, space in enumerate(first.spaces if first else ()):
+        cosines = np.concatenate(
+            [np.frombuffer(shard.spaces[index].cosines if shard.spaces else b"", "<f4") for shard in shards]
+        )
+        spaces.append(
+            common_pb2.SpaceScores(
+                space=space.space, weight=space.weight, neutral=space.neutral, cosines=cosines[take].tobytes()
+            )
+        )
+    return spaces
+
+
+def _merged_labels(
+    shards: Sequence[common_pb2.Candidates], take: npt.NDArray[np.int64]
+) -> list[common_pb2.LabelColumn]:
+    names = dict.fromkeys(column.name for shard in shards for column in shard.labels)
+    columns = []
+    for name in names:
+        values: dict[str, int] = {}
+        codes, probabilities = [], []
+        for shard in shards:
+            column = next((column for column in shard.labels if column.name == name), None)
+            if column is None:
+                codes.append(np.full(len(shard.product_ids), -1, np.int16))
+                probabilities.append(np.zeros(len(shard.product_ids), np.float32))
+                continue
+            # Code -1, nothing known, takes the last place and so stays -1.
+            recoded = np.array(
+                [*(values.setdefault(value, len(values)) for value in column.values), -1], np.int16
+            )
+            codes.append(recoded[np.frombuffer(column.codes, "<i2")])
+            probabilities.append(np.frombuffer(column.probabilities, "<f4"))
+        columns.append(
+            common_pb2.LabelColumn(
+                name=name,
+                values=list(values),
+                codes=np.concatenate(codes)[take].astype("<i2").tobytes(),
+                probabilities=np.concatenate(probabilities)[take].astype("<f4").tobytes(),
+            )
+        )
+    return columns

@@ -1,0 +1,80 @@
+"""Vectors from the embedder, checked to be of the catalogue's generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc.aio
+
+from services.gateway import upstream
+from services.mesh.errors import FailedPrecondition
+from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
+
+MAX_IMAGES_A_CALL = 64
+MAX_BYTES_A_CALL = 32 << 20
+
+
+class Embedder:
+    """A client of the embedder."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
+
+    async def models(self, *, timeout_s: float) -> list[embedder_pb2.ModelInfo]:
+        """The spaces it has, and those it lacks."""
+        response = await upstream.ask(
+            "embedder", self._stub.ListModels, embedder_pb2.ListModelsRequest(), timeout_s=timeout_s
+        )
+        return list(response.models)
+
+    async def images(
+        self, images: Sequence[common_pb2.Image], specs: Sequence[common_pb2.SpaceSpec], *, timeout_s: float
+    ) -> list[embedder_pb2.Embedding]:
+        """One embedding a picture, some with a status that tells why they have no vectors.
+
+        Raises FailedPrecondition (reason MODEL_MISMATCH) when the embedder has other models than `specs`.
+        """
+        embeddings: list[embedder_pb2.Embedding] = []
+        for call in _calls(images):
+            request = embedder_pb2.EmbedImagesRequest(images=call, spaces=[spec.space for spec in specs])
+            response = await upstream.ask("embedder", self._stub.EmbedImages, request, timeout_s=timeout_s)
+            embeddings += response.embeddings
+        _check_models(embeddings, specs)
+        return embeddings
+
+    async def texts(
+        self, texts: Sequence[str], specs: Sequence[common_pb2.SpaceSpec], *, timeout_s: float
+    ) -> list[embedder_pb2.Embedding]:
+        """One embedding a text; otherwise as for images."""
+        request = embedder_pb2.EmbedTextsRequest(texts=texts, spaces=[spec.space for spec in specs])
+        response = await upstream.ask("embedder", self._stub.EmbedTexts, request, timeout_s=timeout_s)
+        embeddings = list(response.embeddings)
+        _check_models(embeddings, specs)
+        return embeddings
+
+
+def _calls(images: Sequence[common_pb2.Image]) -> list[list[common_pb2.Image]]:
+    """Pictures in calls that the embedder takes."""
+    calls: list[list[common_pb2.Image]] = []
+    size_bytes = 0
+    for image in images:
+        size_bytes += len(image.content)
+        if not calls or len(calls[-1]) == MAX_IMAGES_A_CALL or size_bytes > MAX_BYTES_A_CALL:
+            calls.append([])
+            size_bytes = len(image.content)
+        calls[-1].append(image)
+    return calls
+
+
+def _check_models(
+    embeddings: Sequence[embedder_pb2.Embedding], specs: Sequence[common_pb2.SpaceSpec]
+) -> None:
+    wanted = {(spec.space, spec.model_digest) for spec in specs}
+    for embedding in embeddings:
+        if (
+            not embedding.status.code
+            and {(each.space, each.model_digest) for each in embedding.vectors} != wanted
+        ):
+            raise FailedPrecondition(
+                "the embedder has other models than the catalogue's generation", reason="MODEL_MISMATCH"
+            )

@@ -1,0 +1,31 @@
+"""What the gateway counts, beside what every server does."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.mesh import stages
+
+CACHE = Counter("vitrine_gateway_cache", "Searches by where their answer came from.", ["outcome"])
+DEGRADED = Counter("vitrine_gateway_degraded", "Answers that are less than they could be.", ["reason"])
+ZERO_RESULTS = Counter("vitrine_gateway_zero_results", "Searches without a hit.")
+UPSERTS = Counter("vitrine_gateway_upserts", "Products that were given to be written.", ["outcome"])
+LOG_HEAD = Gauge("vitrine_gateway_log_head", "The last revision of the change log.")
+LOG_ENTRY_CHANGES = Histogram(
+    "vitrine_gateway_log_entry_changes", "Changes in an entry of the log.", buckets=(1, 4, 16, 64, 256)
+)
+FEEDS = Gauge("vitrine_gateway_feeds", "Shards that follow the log.")
+
+SEARCH_STAGES = ("embed", "vectors", "search", "rank", "metadata")
+WRITE_STAGES = ("embed", "media", "classify", "commit")
+
+
+def declare() -> None:
+    """Let every series exist from the start, at zero."""
+    for outcome in ("bypass", "miss", "hit", "shared"):
+        CACHE.labels(outcome)
+    for reason in ("ranker", "metadata", "shard", "semantics"):
+        DEGRADED.labels(reason)
+    for outcome in ("written", "unchanged", "failed"):
+        UPSERTS.labels(outcome)
+    stages.declare((*SEARCH_STAGES, *WRITE_STAGES))

@@ -1,0 +1,105 @@
+"""Page tokens: opaque to callers, bound to the request that they continue."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+
+from services.mesh.errors import InvalidArgument
+from vitrine.v1 import ranker_pb2
+
+FIELD = "page_token"
+DIGEST_BYTES = 16
+
+_CHECKSUM_BYTES = 6
+_POSITION = struct.Struct(f"<{DIGEST_BYTES}sdqB")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPosition:
+    """Where the next page of a search begins.
+
+    `digest` is that of the request, generation and profile; `revision` is the next page's least one; `ranked`
+    tells whether the ranker made the order, or the visual order stood in, in which the next page has to go
+    on.
+    """
+
+    digest: bytes
+    score: float
+    product_id: str
+    revision: int
+    ranked: bool
+
+    def encode(self) -> str:
+        """As a token."""
+        position = _POSITION.pack(self.digest, self.score, self.revision, self.ranked)
+        return _sealed(position + self.product_id.encode())
+
+    @classmethod
+    def decode(cls, token: str, digest: bytes) -> SearchPosition:
+        """From a token; raises InvalidArgument when it is not one of ours, or of another request."""
+        data = _opened(token)
+        if len(data) < _POSITION.size:
+            raise InvalidArgument(FIELD, "is not a page token of a search")
+        of, score, revision, ranked = _POSITION.unpack_from(data)
+        if of != digest:
+            raise InvalidArgument(
+                FIELD, "belongs to another request; only the token may differ between pages"
+            )
+        return cls(of, score, data[_POSITION.size :].decode(errors="replace"), revision, bool(ranked))
+
+    @property
+    def cursor(self) -> ranker_pb2.RankCursor:
+        """For the ranker."""
+        return ranker_pb2.RankCursor(score=self.score, product_id=self.product_id)
+
+
+def encode_after(parent: str, last_id: str) -> str:
+    """The token of the page after `last_id` in the list of what `parent` holds."""
+    return _sealed(json.dumps([parent, last_id]).encode())
+
+
+def decode_after(parent: str, token: str) -> str:
+    """The id after which the page begins, empty without a token.
+
+    Raises InvalidArgument for a token of another list.
+    """
+    if not token:
+        return ""
+    try:
+        of, last_id = json.loads(_opened(token))
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(FIELD, "is not a page token of a list") from error
+    if of != parent or not isinstance(last_id, str):
+        raise InvalidArgument(FIELD, "belongs to another list")
+    return last_id
+
+
+def page_size(asked: int, *, default: int, most: int) -> int:
+    """How many to return; raises InvalidArgument when out of range."""
+    if not 0 <= asked <= most:
+        raise InvalidArgument("page_size", f"must be 1 to {most}, or 0 for {default}")
+    return asked or default
+
+
+def _sealed(data: bytes) -> str:
+    return base64.urlsafe_b64encode(_checksum(data) + data).rstrip(b"=").decode()
+
+
+def _opened(token: str) -> bytes:
+    try:
+        sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidArgument(FIELD, "is not a page token") from error
+    checksum, data = sealed[:_CHECKSUM_BYTES], sealed[_CHECKSUM_BYTES:]
+    if checksum != _checksum(data):
+        raise InvalidArgument(FIELD, "is not a page token")
+    return data
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, person=b"vitrine-page").digest()

@@ -1,0 +1,222 @@
+"""The path of a search: query vectors, candidates of every shard, ranking, metadata."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+
+import structlog
+
+from services.gateway import attributes, metrics, query, ranking, similarity
+from services.gateway.cache.interface import Cache
+from services.gateway.directory import CatalogDirectory
+from services.gateway.flight import SingleFlight
+from services.gateway.paging import SearchPosition
+from services.gateway.query import Query
+from services.gateway.query_vectors import LABEL_NAMES, QueryVectorSource
+from services.gateway.ranking import Ranker
+from services.gateway.shards import Found, Shards
+from services.gateway.store.interface import Store, StoredProduct
+from services.mesh import deadline, names
+from services.mesh.errors import InvalidArgument, Unavailable
+from services.mesh.stages import StageClock
+from vitrine.v1 import search_pb2, vectorsearch_pb2
+
+_log = structlog.get_logger()
+
+# Paging stays within this many candidates.
+WINDOW = 1_000
+ANSWER_TTL_S = 60.0
+
+
+class SearchFlow:
+    """Answers searches."""
+
+    def __init__(
+        self,
+        *,
+        directory: CatalogDirectory,
+        store: Store,
+        shards: Shards,
+        vectors: QueryVectorSource,
+        ranker: Ranker,
+        cache: Cache,
+        max_image_bytes: int,
+        store_timeout_s: float,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._shards = shards
+        self._vectors = vectors
+        self._ranker = ranker
+        self._cache = cache
+        self._max_image_bytes = max_image_bytes
+        self._store_timeout_s = store_timeout_s
+        self._flights: SingleFlight[search_pb2.SearchResponse] = SingleFlight()
+
+    async def search(self, request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
+        """Answer one search; raises the domain errors that search.proto lists."""
+        record = await self._directory.get(names.parse_catalog(request.catalog, "catalog"))
+        wanted = query.read(request, record.generation, max_image_bytes=self._max_image_bytes)
+        response, outcome = await self._found(wanted)
+        missing = response.shards_total - response.shards_ok
+        if wanted.refuse_partial and missing:
+            raise Unavailable(f"{missing} of {response.shards_total} shards did not answer", reason="PARTIAL")
+        response.cache = outcome
+        response.query_id = secrets.token_hex(8)
+        await self._add_metadata(wanted, response)
+        _count(response)
+        return response
+
+    async def _found(
+        self, wanted: Query
+    ) -> tuple[search_pb2.SearchResponse, search_pb2.CacheOutcome.ValueType]:
+        """The answer without metadata, the caller's own to change, and where it came from."""
+        if not wanted.max_staleness_s:
+            return await self._find(wanted), search_pb2.CACHE_OUTCOME_BYPASS
+        cached = await self._cache.get(wanted.cache_key, max_age_s=wanted.max_staleness_s)
+        if cached is not None:
+            response = search_pb2.SearchResponse.FromString(cached)
+            if response.revision >= wanted.min_revision:
+                return response, search_pb2.CACHE_OUTCOME_HIT
+        flight = wanted.cache_key + wanted.min_revision.to_bytes(8, "little")
+        found, shared = await self._flights.do(flight, lambda: self._find_and_keep(wanted))
+        response = search_pb2.SearchResponse()
+        response.CopyFrom(found)
+        return response, search_pb2.CACHE_OUTCOME_SHARED if shared else search_pb2.CACHE_OUTCOME_MISS
+
+    async def _find_and_keep(self, wanted: Query) -> search_pb2.SearchResponse:
+        response = await self._find(wanted)
+        if not response.degraded:
+            kept = search_pb2.SearchResponse()
+            kept.CopyFrom(response)
+            # How long it took is of no use to those who get it from the cache.
+            kept.ClearField("stages")
+            await self._cache.put(wanted.cache_key, kept.SerializeToString(), ttl_s=ANSWER_TTL_S)
+        return response
+
+    async def _find(self, wanted: Query) -> search_pb2.SearchResponse:
+        clock = StageClock()
+        vectors = await self._vectors.get(wanted, clock)
+        with clock.stage("search"):
+            found = await self._shards.search(
+                vectorsearch_pb2.SearchVectorsRequest(
+                    catalog=wanted.catalog,
+                    generation=wanted.generation.id,
+                    queries=vectors.queries,
+                    filter=wanted.filter,
+                    limit=WINDOW,
+                    exclude_product_ids=wanted.product_ids,
+                    label_names=LABEL_NAMES,
+                    facet_attributes=wanted.facets,
+                    min_revision=wanted.min_revision,
+                )
+            )
+        await self._refuse_unknown(wanted, found)
+        with clock.stage("rank"):
+            ranked = await self._ranker.rank(wanted, vectors, found.candidates)
+        response = _response(wanted, found, ranked)
+        response.stages.extend(clock.timings)
+        return response
+
+    async def _refuse_unknown(self, wanted: Query, found: Found) -> None:
+        """Raise for an attribute that no product of the catalogue has, unless it has no product at all."""
+        fields = {
+            condition.attribute: f"{field}.attribute"
+            for field, condition in attributes.conditions(wanted.filter)
+        } | {facet: f"facets[{index}]" for index, facet in enumerate(wanted.facets)}
+        unknown = [attribute for attribute in fields if attribute in found.unknown_attributes]
+        if not unknown:
+            return
+        try:
+            counts = await self._store.counts(wanted.catalog)
+        except Unavailable:
+            return
+        if counts.products:
+            raise InvalidArgument(
+                fields[unknown[0]], f"no product of the catalogue has an attribute {unknown[0]!r}"
+            )
+
+    async def _add_metadata(self, wanted: Query, response: search_pb2.SearchResponse) -> None:
+        """Fill in the products; those deleted meanwhile go."""
+        if not response.hits:
+            return
+        clock = StageClock()
+        with clock.stage("metadata"):
+            products = await self._products(wanted, [_product_id(hit) for hit in response.hits])
+        response.stages.extend(clock.timings)
+        if products is None:
+            response.degraded.append("metadata")
+            return
+        hits = [hit for hit in response.hits if _product_id(hit) in products]
+        for hit in hits:
+            hit.product.CopyFrom(products[_product_id(hit)].message())
+        if len(hits) < len(response.hits):
+            living = search_pb2.SearchResponse(hits=hits)
+            del response.hits[:]
+            response.hits.extend(living.hits)
+
+    async def _products(self, wanted: Query, ids: list[str]) -> Mapping[str, StoredProduct] | None:
+        """The products by id, or None when the store is away."""
+        try:
+            async with asyncio.timeout(deadline.remaining_s(self._store_timeout_s)):
+                return await self._store.products(wanted.catalog, ids)
+        except (Unavailable, TimeoutError) as error:
+            _log.warning("store failed", error=str(error))
+            return None
+
+
+def _response(wanted: Query, found: Found, ranked: ranking.Ranking) -> search_pb2.SearchResponse:
+    """The answer with bare names in place of products."""
+    best = ranked.response.best_possible_score
+    response = search_pb2.SearchResponse(
+        revision=found.revision,
+        generation=wanted.generation.id,
+        shards_ok=found.total - len(found.missing),
+        shards_total=found.total,
+        degraded=[f"shard:{index}" for index in found.missing],
+        facets=found.facets,
+        query_labels=ranked.response.query_labels if wanted.explain else (),
+        dropped=[
+            search_pb2.DroppedHit(
+                product=names.product_name(wanted.catalog, each.product_id), reason=each.reason
+            )
+            for each in ranked.response.dropped
+        ],
+        plans=found.plans,
+        profile=wanted.profile.name,
+    )
+    if not ranked.ranked:
+        response.degraded.append("ranker")
+    response.degraded.extend(ranked.response.degraded)
+    last = None
+    for product_id, photo_id, each in ranking.hits(ranked.response, found.candidates):
+        value = similarity.similarity(each.score, best, wanted.kind, wanted.profile.name)
+        hit = response.hits.add(
+            photo_id=photo_id,
+            score=each.score,
+            similarity=value,
+            band=similarity.band(value),
+            terms=each.terms if wanted.explain else (),
+        )
+        hit.product.name = names.product_name(wanted.catalog, product_id)
+        last = product_id, each.score
+    if ranked.response.more and last is not None:
+        product_id, score = last
+        position = SearchPosition(wanted.digest, score, product_id, found.revision, ranked.ranked)
+        response.next_page_token = position.encode()
+    return response
+
+
+def _product_id(hit: search_pb2.Hit) -> str:
+    return hit.product.name.rpartition("/")[2]
+
+
+def _count(response: search_pb2.SearchResponse) -> None:
+    outcome = search_pb2.CacheOutcome.Name(response.cache).removeprefix("CACHE_OUTCOME_").lower()
+    metrics.CACHE.labels(outcome).inc()
+    for reason in response.degraded:
+        metrics.DEGRADED.labels(reason.partition(":")[0]).inc()
+    if not response.hits:
+        metrics.ZERO_RESULTS.inc()

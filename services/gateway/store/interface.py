@@ -1,0 +1,175 @@
+"""What a store must do, whatever database is behind it.
+
+The change log is the truth; `products` and their vectors are projections of it. Nothing here needs a
+transaction over several documents: `append` inserts one document whose key is the head plus one, `apply` may
+be done any number of times, by several gateways, in the order of the log. Whoever finds the projections
+behind the log applies the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.mesh.buckets import bucket_of
+from vitrine.v1 import catalog_pb2, common_pb2
+
+ProductKey = tuple[str, str]
+"""Catalogue id and product id."""
+
+MAX_ENTRY_CHANGES = 256
+# A document of MongoDB has 16 MB at most; a feed's frame 4 MiB.
+MAX_ENTRY_BYTES = 8 << 20
+
+
+class HeadMoved(Exception):
+    """Somebody else has appended meanwhile: read the log again and retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductChange:
+    """What becomes of one product.
+
+    `product` is a serialised Product without its revision and time, or None when it is deleted. `rows` is a
+    serialised ProductRows without attributes, or None when its photos stay as they are.
+    """
+
+    catalog: str
+    product_id: str
+    product: bytes | None
+    rows: bytes | None
+    photo_count: int = 0
+
+    @property
+    def key(self) -> ProductKey:
+        """Whom it is about."""
+        return self.catalog, self.product_id
+
+    @property
+    def bucket(self) -> int:
+        """The product's bucket, 0 to 1,023."""
+        return bucket_of(self.catalog, self.product_id)
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly what it takes in the log."""
+        return len(self.product or b"") + len(self.rows or b"") + 256
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the log: at most MAX_ENTRY_CHANGES changes, no product twice.
+
+    `outcomes` holds what the writes behind it answered, by request key, for callers who ask again.
+    """
+
+    revision: int
+    time_ms: int
+    changes: tuple[ProductChange, ...]
+    outcomes: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which part of the log there is: the entries after `floor` up to and including `head`."""
+
+    floor: int
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProduct:
+    """A product as projected: a serialised Product, and a serialised ProductRows where asked for."""
+
+    catalog: str
+    product_id: str
+    revision: int
+    time_ms: int
+    product: bytes
+    rows: bytes | None = None
+
+    def message(self) -> catalog_pb2.Product:
+        """As callers see it."""
+        message = catalog_pb2.Product.FromString(self.product)
+        message.revision = self.revision
+        message.update_time.FromMilliseconds(self.time_ms)
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRecord:
+    """A catalogue. `generation` is the active one."""
+
+    catalog: str
+    generation: common_pb2.Generation
+    create_time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is in a catalogue."""
+
+    products: int
+    photos: int
+
+
+class Store(Protocol):
+    """A store. Every method raises Unavailable (STORE_UNAVAILABLE) when the database cannot be reached."""
+
+    async def bounds(self) -> Bounds:
+        """Which part of the log there is; (0, 0) for a new one."""
+
+    async def applied(self) -> int:
+        """The revision up to which the projections have surely been brought."""
+
+    async def append(self, entry: Entry) -> None:
+        """Add an entry at the head plus one, durable on return. Raises HeadMoved when its place is taken."""
+
+    async def apply(self, entry: Entry) -> None:
+        """Bring the projections to an entry. Harmless when done before, also after later entries."""
+
+    async def entries(
+        self, after: int, *, max_entries: int = 256, max_bytes: int = MAX_ENTRY_BYTES
+    ) -> Sequence[Entry]:
+        """The entries after a revision, without outcomes: one when there is any, more within `max_bytes`.
+
+        Raises OutOfRange when the log no longer reaches back that far, or not that far yet.
+        """
+
+    async def trim(self, keep_entries: int) -> None:
+        """Forget all but the last entries, with outcomes and tombstones as old; never what is not applied."""
+
+    async def outcome(self, request_key: str) -> bytes | None:
+        """What the write of that key answered."""
+
+    async def revisions(self, keys: Collection[ProductKey]) -> Mapping[ProductKey, int]:
+        """The revision of the last write of each product that exists."""
+
+    async def create_catalog(self, record: CatalogRecord) -> None:
+        """Add a catalogue; durable when it returns. Raises AlreadyExists."""
+
+    async def catalog(self, catalog: str) -> CatalogRecord | None:
+        """A catalogue."""
+
+    async def catalogs(self, after: str, limit: int) -> Sequence[CatalogRecord]:
+        """Catalogues by id, after one."""
+
+    async def counts(self, catalog: str) -> Counts:
+        """What is in a catalogue."""
+
+    async def products(
+        self, catalog: str, product_ids: Collection[str], *, with_rows: bool = False
+    ) -> Mapping[str, StoredProduct]:
+        """Those of the products that exist, by id."""
+
+    async def list_products(self, catalog: str, after: str, limit: int) -> Sequence[StoredProduct]:
+        """Products by id, after one."""
+
+    async def scan(
+        self, buckets: Sequence[int], after: ProductKey | None, limit: int
+    ) -> Sequence[StoredProduct]:
+        """Products of some buckets with their vectors, by key, after one."""
+
+    async def close(self) -> None:
+        """Let go of the database."""

@@ -1,0 +1,319 @@
+"""The services behind the gateway, small and predictable, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from google.protobuf.descriptor import ServiceDescriptor
+from PIL import Image
+
+from services.gateway.candidates import visual_scores
+from services.mesh import status, vectors
+from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable, VitrineError
+from services.mesh.server import Host
+from services.mesh.settings import ServiceSettings
+from vitrine.v1 import (
+    catalog_pb2,
+    common_pb2,
+    embedder_pb2,
+    embedder_pb2_grpc,
+    ranker_pb2,
+    ranker_pb2_grpc,
+    vectorsearch_pb2,
+    vectorsearch_pb2_grpc,
+)
+
+DIMENSIONS = {"resnet50": 16, "clip": 8, "triplet": 4}
+
+
+def photo(seed: int, *, size: tuple[int, int] = (24, 24), form: str = "PNG") -> bytes:
+    """A small picture that differs by seed."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, form)
+    return out.getvalue()
+
+
+def vector_of(content: bytes, space: str) -> vectors.Floats:
+    """A unit vector that is the same for the same content."""
+    seed = int.from_bytes(hashlib.sha256(content + space.encode()).digest()[:8], "little")
+    vector = np.random.default_rng(seed).normal(size=DIMENSIONS[space]).astype(np.float32)
+    unit: vectors.Floats = vector / np.linalg.norm(vector)
+    return unit
+
+
+class Fault:
+    """What a fake service does wrong: an error, a delay, or nothing."""
+
+    def __init__(self) -> None:
+        self.error: VitrineError | None = None
+        self.delay_s = 0.0
+        self.calls = 0
+
+    async def strike(self) -> None:
+        self.calls += 1
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.error is not None:
+            raise self.error
+
+
+class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
+    """Content that begins with `bad` is no picture; `digest` is that of all models."""
+
+    def __init__(self) -> None:
+        self.fault = Fault()
+        self.digest = "d1"
+        self.spaces = list(DIMENSIONS)
+        self.images = 0
+
+    async def ListModels(self, request: Any, context: Any) -> embedder_pb2.ListModelsResponse:
+        await self.fault.strike()
+        models = [
+            embedder_pb2.ModelInfo(
+                spec=common_pb2.SpaceSpec(
+                    space=space,
+                    model_digest=self.digest if space in self.spaces else "",
+                    dimension=dimension,
+                    accepts_text=space == "clip",
+                ),
+                unavailable_reason="" if space in self.spaces else "no weights",
+            )
+            for space, dimension in DIMENSIONS.items()
+        ]
+        return embedder_pb2.ListModelsResponse(models=models)
+
+    async def EmbedImages(self, request: Any, context: Any) -> embedder_pb2.EmbedImagesResponse:
+        await self.fault.strike()
+        self.images += len(request.images)
+        return embedder_pb2.EmbedImagesResponse(
+            embeddings=[self._embedding(image.content, request.spaces) for image in request.images]
+        )
+
+    async def EmbedTexts(self, request: Any, context: Any) -> embedder_pb2.EmbedTextsResponse:
+        await self.fault.strike()
+        return embedder_pb2.EmbedTextsResponse(
+            embeddings=[self._embedding(text.encode(), request.spaces) for text in request.texts]
+        )
+
+    def _embedding(self, content: bytes, spaces: Any) -> embedder_pb2.Embedding:
+        if content.startswith(b"bad"):
+            return embedder_pb2.Embedding(
+                status=status.to_item(InvalidArgument("content", "is not a picture"))
+            )
+        return embedder_pb2.Embedding(
+            vectors=[
+                vectors.encode(vector_of(content, space), space=space, model_digest=self.digest)
+                for space in spaces
+            ]
+        )
+
+
+class FakeRanker(ranker_pb2_grpc.RankerServiceServicer):
+    """Ranks by the visual terms and a constant, so that its order is known."""
+
+    def __init__(self) -> None:
+        self.fault = Fault()
+        self.has_semantics = True
+        self.degraded: list[str] = []
+        self.requests: list[ranker_pb2.RankRequest] = []
+
+    async def Rank(self, request: Any, context: Any) -> ranker_pb2.RankResponse:
+        self.requests.append(request)
+        await self.fault.strike()
+        scores = np.round(visual_scores(request.candidates) + 0.1, 6).tolist()
+        order = sorted(
+            (-score, product, index)
+            for index, (score, product) in enumerate(zip(scores, request.candidates.product_ids, strict=True))
+        )
+        if request.HasField("after"):
+            order = [each for each in order if each[:2] > (-request.after.score, request.after.product_id)]
+        page = order[: request.limit]
+        terms = [common_pb2.ScoreTerm(name="visual", contribution=1)] if request.explain else ()
+        return ranker_pb2.RankResponse(
+            ranked=[ranker_pb2.RankedCandidate(index=i, score=-s, terms=terms) for s, _, i in page],
+            more=len(order) > len(page),
+            best_possible_score=1.1,
+            query_labels=request.query.labels,
+            dropped=[ranker_pb2.DroppedCandidate(product_id="p0", reason="test")] if request.explain else (),
+            degraded=self.degraded,
+        )
+
+    async def Classify(self, request: Any, context: Any) -> ranker_pb2.ClassifyResponse:
+        await self.fault.strike()
+        if not self.has_semantics:
+            raise FailedPrecondition("no prompts", reason="SEMANTICS_MISSING")
+        label = common_pb2.Label(name="gender", value="Women", probability=0.75)
+        return ranker_pb2.ClassifyResponse(
+            classifications=[ranker_pb2.Classification(labels=[label]) for _ in request.vectors]
+        )
+
+
+class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
+    """Holds what `take` gave it and searches with plain numpy. Filters test equality of texts alone."""
+
+    def __init__(self) -> None:
+        self.fault = Fault()
+        self.revision = 0
+        self.products: dict[str, catalog_pb2.Change] = {}
+        self.requests: list[vectorsearch_pb2.SearchVectorsRequest] = []
+
+    def take(self, changes: list[catalog_pb2.Change], revision: int) -> None:
+        for change in changes:
+            kind = change.WhichOneof("kind")
+            if kind == "tombstone":
+                self.products.pop(change.product_id, None)
+            elif kind == "attributes":
+                self.products[change.product_id].rows.attributes.CopyFrom(change.attributes)
+            else:
+                self.products[change.product_id] = change
+        self.revision = revision
+
+    async def SearchVectors(self, request: Any, context: Any) -> vectorsearch_pb2.SearchVectorsResponse:
+        self.requests.append(request)
+        await self.fault.strike()
+        self._check(request.min_revision)
+        found = []
+        for product_id, change in self.products.items():
+            if not change.rows.photos or product_id in request.exclude_product_ids:
+                continue
+            if self._passes(change, request.filter):
+                photo_id, cosines = _best_photo(change, request.queries)
+                found.append((product_id, photo_id, cosines, change))
+        found.sort(key=lambda each: (-_score(each[2], request.queries), each[0]))
+        found = found[: request.limit]
+        names = {name for change in self.products.values() for name in change.rows.attributes.attributes}
+        asked = [c.attribute for clause in request.filter.all_of for c in clause.any_of]
+        return vectorsearch_pb2.SearchVectorsResponse(
+            candidates=common_pb2.Candidates(
+                product_ids=[each[0] for each in found],
+                photo_ids=[each[1] for each in found],
+                spaces=[
+                    common_pb2.SpaceScores(
+                        space=query.vector.space,
+                        weight=query.weight,
+                        neutral=query.neutral,
+                        cosines=np.array([each[2][index] for each in found], "<f4").tobytes(),
+                    )
+                    for index, query in enumerate(request.queries)
+                ],
+                labels=[_column(name, [each[3] for each in found]) for name in request.label_names],
+            ),
+            facets=[
+                _facet(attribute, list(self.products.values())) for attribute in request.facet_attributes
+            ],
+            revision=self.revision,
+            plan="flat",
+            unknown_attributes=[
+                name
+                for name in [*asked, *request.facet_attributes, *request.label_names]
+                if name not in names
+            ],
+        )
+
+    async def GetVectors(self, request: Any, context: Any) -> vectorsearch_pb2.GetVectorsResponse:
+        await self.fault.strike()
+        self._check(request.min_revision)
+        return vectorsearch_pb2.GetVectorsResponse(
+            products=[
+                vectorsearch_pb2.ProductVectors(
+                    product_id=product_id,
+                    photos=self.products[product_id].rows.photos,
+                    labels=[
+                        common_pb2.Label(name=name, value=values.values[0].text, probability=1)
+                        for name, values in self.products[product_id].rows.attributes.attributes.items()
+                        if name in request.label_names
+                    ],
+                )
+                for product_id in request.product_ids
+                if product_id in self.products
+            ],
+            revision=self.revision,
+        )
+
+    async def GetShardStatus(self, request: Any, context: Any) -> vectorsearch_pb2.GetShardStatusResponse:
+        return vectorsearch_pb2.GetShardStatusResponse(revision=self.revision)
+
+    def _check(self, min_revision: int) -> None:
+        if min_revision > self.revision:
+            raise Unavailable("not there yet", reason="REVISION_NOT_REACHED")
+
+    @staticmethod
+    def _passes(change: catalog_pb2.Change, wanted: common_pb2.Filter) -> bool:
+        attributes = change.rows.attributes.attributes
+        return all(
+            any(
+                condition.attribute in attributes
+                and condition.equals in attributes[condition.attribute].values
+                for condition in clause.any_of
+            )
+            for clause in wanted.all_of
+        )
+
+
+def _best_photo(change: catalog_pb2.Change, queries: Any) -> tuple[str, list[float]]:
+    photos = []
+    for each in change.rows.photos:
+        by_space = {vector.space: vectors.decode(vector, field="v") for vector in each.vectors}
+        cosines = [
+            float(by_space[query.vector.space] @ vectors.decode(query.vector, field="q")) for query in queries
+        ]
+        photos.append((_score(cosines, queries), each.photo_id, cosines))
+    _, photo_id, cosines = max(photos)
+    return photo_id, cosines
+
+
+def _score(cosines: list[float], queries: Any) -> float:
+    return sum(float(query.weight) * cosine for query, cosine in zip(queries, cosines, strict=True))
+
+
+def _column(name: str, changes: list[catalog_pb2.Change]) -> common_pb2.LabelColumn:
+    values: dict[str, int] = {}
+    codes = []
+    for change in changes:
+        given = change.rows.attributes.attributes
+        codes.append(values.setdefault(given[name].values[0].text, len(values)) if name in given else -1)
+    return common_pb2.LabelColumn(
+        name=name,
+        values=list(values),
+        codes=np.array(codes, "<i2").tobytes(),
+        probabilities=np.array([code >= 0 for code in codes], "<f4").tobytes(),
+    )
+
+
+def _facet(attribute: str, changes: list[catalog_pb2.Change]) -> common_pb2.Facet:
+    counts: dict[str, int] = {}
+    for change in changes:
+        given = change.rows.attributes.attributes
+        # Reading a map of messages by an absent key would make it.
+        for value in given[attribute].values if attribute in given else ():
+            counts[value.text] = counts.get(value.text, 0) + 1
+    return common_pb2.Facet(
+        attribute=attribute,
+        values=[
+            common_pb2.FacetValue(value=common_pb2.AttributeValue(text=text), count=count)
+            for text, count in counts.items()
+        ],
+    )
+
+
+@asynccontextmanager
+async def hosted(
+    name: str, descriptor: ServiceDescriptor, register: Callable[[Any], None]
+) -> AsyncIterator[str]:
+    """A service on a free port of loopback; its target."""
+    host = Host(ServiceSettings(port=0, metrics_port=0, drain_s=0, log_level="ERROR"), name)
+    host.add(descriptor, register)
+    port = await host.start()
+    waiting = asyncio.create_task(host.wait())
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        host.stop()
+        await waiting

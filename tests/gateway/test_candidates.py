@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.candidates import merged, merged_facets, visual_scores
+from vitrine.v1 import common_pb2
+
+_ROW = st.tuples(
+    st.integers(0, 60),
+    st.sampled_from([-1.0, 0.0, 0.25, 0.5]),
+    st.sampled_from([0.5, None]),
+    st.sampled_from("xyz"),
+)
+
+
+def _shard(rows: list[tuple[int, float, float | None, str]]) -> common_pb2.Candidates:
+    unique = {f"p{row[0]:02}": row for row in rows}
+    columns = sorted(
+        (
+            (row[1] + 0.5 * (0.4 if row[2] is None else row[2]), product_id, row)
+            for product_id, row in unique.items()
+        ),
+        key=lambda each: (-each[0], each[1]),
+    )
+    values = sorted({row[3] for _, _, row in columns})
+    return common_pb2.Candidates(
+        product_ids=[product_id for _, product_id, _ in columns],
+        photo_ids=[f"photo-{product_id}" for _, product_id, _ in columns],
+        spaces=[
+            common_pb2.SpaceScores(
+                space="a", weight=1, cosines=np.array([row[1] for _, _, row in columns], "<f4").tobytes()
+            ),
+            common_pb2.SpaceScores(
+                space="b",
+                weight=0.5,
+                neutral=0.4,
+                cosines=np.array(
+                    [np.nan if row[2] is None else row[2] for _, _, row in columns], "<f4"
+                ).tobytes(),
+            ),
+        ],
+        labels=[
+            common_pb2.LabelColumn(
+                name="colour",
+                values=values,
+                codes=np.array(
+                    [values.index(row[3]) if row[0] % 3 else -1 for _, _, row in columns], "<i2"
+                ).tobytes(),
+                probabilities=np.array([row[0] / 100 for _, _, row in columns], "<f4").tobytes(),
+            )
+        ],
+    )
+
+
+def _rows(candidates: common_pb2.Candidates) -> list[tuple[object, ...]]:
+    [colour] = candidates.labels
+    codes = np.frombuffer(colour.codes, "<i2").tolist()
+    return [
+        (
+            product_id,
+            photo_id,
+            round(score, 6),
+            colour.values[code] if code >= 0 else None,
+            round(probability, 6),
+        )
+        for product_id, photo_id, score, code, probability in zip(
+            candidates.product_ids,
+            candidates.photo_ids,
+            visual_scores(candidates).tolist(),
+            codes,
+            np.frombuffer(colour.probabilities, "<f4").tolist(),
+            strict=True,
+        )
+    ]
+
+
+@given(st.lists(st.lists(_ROW, max_size=12), min_size=1, max_size=4), st.integers(1, 30))
+def test_shards_merge_into_one_order(
+    shards: list[list[tuple[int, float, float | None, str]]], limit: int
+) -> None:
+    """The merged list is the best of all shards with everything that is known of each, every product once."""
+    made = [_shard(rows) for rows in shards]
+    best: dict[object, tuple[object, ...]] = {}
+    everything = [row for each in made for row in _rows(each)]
+    for row in sorted(everything, key=lambda row: (-float(str(row[2])), str(row[0]))):
+        best.setdefault(row[0], row)
+    found = _rows(merged(made, limit))
+    assert [row[:3] for row in found] == [row[:3] for row in list(best.values())[:limit]]
+    assert set(found) <= set(everything)
+
+
+def test_a_shard_without_columns_is_merged() -> None:
+    """An empty shard that names neither spaces nor labels takes nothing from the others."""
+    full = _shard([(1, 0.5, 0.5, "x")])
+    assert _rows(merged([common_pb2.Candidates(), full], 10)) == _rows(full)
+    bare = common_pb2.Candidates()
+    bare.CopyFrom(full)
+    bare.product_ids[0] = "p99"
+    del bare.labels[:]
+    assert _rows(merged([full, bare], 10))[1][3] is None
+
+
+def test_facets_add_up() -> None:
+    """Counts of one value add up over shards; the most frequent come first, ties by value."""
+
+    def facet(**counts: int) -> common_pb2.Facet:
+        return common_pb2.Facet(
+            attribute="colour",
+            values=[
+                common_pb2.FacetValue(value=common_pb2.AttributeValue(text=text), count=count)
+                for text, count in counts.items()
+            ],
+        )
+
+    [colour, size] = merged_facets([[facet(red=1, blue=2)], [facet(green=3, red=2)]], ["colour", "size"])
+    assert [(each.value.text, each.count) for each in colour.values] == [
+        ("red", 3),
+        ("green", 3),
+        ("blue", 2),
+    ] or [(each.value.text, each.count) for each in colour.values] == [("green", 3), ("red", 3), ("blue", 2)]
+    assert not size.values

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.gateway.directory import CatalogDirectory
+from services.gateway.store.interface import CatalogRecord
+from services.mesh.errors import NotFound, Unavailable
+from vitrine.v1 import common_pb2
+
+
+class Store:
+    """Knows two catalogues, can be away, and can hang."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.is_away = False
+        self.delay_s = 0.0
+
+    async def catalog(self, catalog: str) -> CatalogRecord | None:
+        self.calls += 1
+        await asyncio.sleep(self.delay_s)
+        if self.is_away:
+            raise Unavailable("away")
+        return CatalogRecord(catalog, common_pb2.Generation(), 0) if catalog in {"a", "b"} else None
+
+
+async def test_a_catalogue_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is asked now and then, and what was seen serves for as long as it is away or hangs."""
+    store = Store()
+    directory = CatalogDirectory(store, timeout_s=0.05)  # type: ignore[arg-type]  # All it needs of a store.
+    for _ in range(3):
+        assert (await directory.get("a")).catalog == "a"
+    assert store.calls == 1
+    with pytest.raises(NotFound):
+        await directory.get("c")
+    monkeypatch.setattr("services.gateway.directory.FRESH_S", 0)
+    store.is_away = True
+    assert (await directory.get("a")).catalog == "a"
+    with pytest.raises(Unavailable):
+        await directory.get("b")
+    store.is_away, store.delay_s = False, 5
+    assert (await directory.get("a")).catalog == "a"
+    with pytest.raises(Unavailable, match="has not answered"):
+        await directory.get("b")
+
+
+async def test_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for longest ago is forgotten when there are too many."""
+    monkeypatch.setattr("services.gateway.directory.MAX_REMEMBERED", 1)
+    store = Store()
+    directory = CatalogDirectory(store, timeout_s=1)  # type: ignore[arg-type]  # All it needs of a store.
+    for catalog in ("a", "b", "a"):
+        await directory.get(catalog)
+    assert store.calls == 3

@@ -17,7 +17,7 @@ from services.mesh.errors import FailedPrecondition, InvalidArgument
 
 Vectors = npt.NDArray[np.float32]
 
-# Bounds the memory of a pass; larger batches are no faster.
+# Pictures or texts in one pass, which bounds its memory.
 _CHUNK = {"cpu": 32, "cuda": 256}
 
 
@@ -42,7 +42,7 @@ class Engine:
         return tuple(each.space for each in self._towers.values())
 
     def embed_images(self, images: Pixels, spaces: Sequence[str] = ()) -> dict[str, Vectors]:
-        """One vector a picture and space: uint8 RGB [n, image_size, image_size, 3] -> float32 [n, dim].
+        """One vector a picture: uint8 RGB [n, image_size, image_size, 3], n >= 1 -> float32 [n, dim].
 
         Vectors are L2-normalised. All available spaces when `spaces` is empty; the trunk runs once however
         many of them stand on it. Raises InvalidArgument (field `spaces`) for an unknown space,
@@ -58,7 +58,7 @@ class Engine:
             return {name: torch.cat(vectors).cpu().numpy() for name, vectors in parts.items()}
 
     def embed_texts(self, texts: Sequence[str], spaces: Sequence[str] = ()) -> dict[str, Vectors]:
-        """One vector a text and space: n texts -> float32 [n, dim], L2-normalised.
+        """One vector a text and space: n texts, n >= 1 -> float32 [n, dim], L2-normalised.
 
         All available spaces that take text when `spaces` is empty. Raises InvalidArgument (field `spaces`)
         for an unknown space or one that takes no text, FailedPrecondition (reason WEIGHTS_MISSING) for one

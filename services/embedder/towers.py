@@ -14,8 +14,8 @@ from torch.nn import functional
 from services.embedder import devices, weights
 from services.embedder.devices import Placement
 from services.embedder.models import dual_encoder, minilm, resnet50, triplet
-from services.embedder.registries import sha256
 from services.mesh.errors import FailedPrecondition
+from services.mesh.registries import sha256
 
 WEIGHTS_MISSING = "WEIGHTS_MISSING"
 

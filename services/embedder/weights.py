@@ -19,10 +19,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import safe_open
 
-from services.embedder import hub, registries
+from services.embedder import hub
 from services.embedder.models import resnet50
-from services.embedder.registries import Package, sha256
+from services.mesh import registries
 from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable
+from services.mesh.registries import Package, sha256
 
 HEADS_DIR = Path(__file__).parent / "heads"
 PULL_COMMAND = "vitrine models pull"

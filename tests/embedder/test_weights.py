@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from services.embedder import hub, registries, weights
-from services.embedder.registries import Package
+from services.embedder import hub, weights
 from services.embedder.weights import Step
+from services.mesh import registries
 from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable
+from services.mesh.registries import Package
 
 PULLED: list[str] = []
 

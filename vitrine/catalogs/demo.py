@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services.embedder import registries
-from services.embedder.registries import Package
+from services.mesh import registries
 from services.mesh.errors import Unavailable, VitrineError
+from services.mesh.registries import Package
 from vitrine.catalogs.columns import SEPARATOR
 from vitrine.catalogs.console import Progress, shown
 from vitrine.catalogs.folder import IMAGES, TABLE

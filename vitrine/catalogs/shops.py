@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.embedder.registries import Package
+from services.mesh.registries import Package
 
 
 @dataclass(frozen=True, slots=True)

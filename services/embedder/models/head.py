@@ -9,8 +9,7 @@ from torch.nn import functional as F
 class Head(nn.Module):
     """Features [n, in] -> vectors [n, out], L2-normalised.
 
-    The linear path alone keeps most of the geometry of the features and learns fast, the net beside it adds
-    what a linear map cannot say.
+    The net adds to the linear map what such a map cannot say.
     """
 
     def __init__(self, in_dim: int, out_dim: int, *, hidden_dim: int, dropout: float = 0.0) -> None:

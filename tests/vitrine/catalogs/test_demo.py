@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from services.embedder.registries import Package
 from services.mesh.errors import Unavailable
+from services.mesh.registries import Package
 from tests.drawings import draw
 from vitrine.catalogs import shops
 from vitrine.catalogs.console import shown

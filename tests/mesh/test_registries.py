@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.embedder import registries
-from services.embedder.registries import Package
+from services.mesh import registries
 from services.mesh.errors import FailedPrecondition, Unavailable
+from services.mesh.registries import Package
 
 CONTENT = b"an archive"
 PACKAGE = Package(

@@ -1,0 +1,1 @@
+"""The trainer: offline, from catalogue folders to the heads that the embedder ships."""

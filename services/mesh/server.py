@@ -128,7 +128,7 @@ class Host:
         await self._stopping.wait()
         _log.info("draining", drain_s=self._settings.drain_s)
         await self._health.enter_graceful_shutdown()
-        # What runs beside drains at the same time: an HTTP server must not take requests that it cannot finish.
+        # What runs beside drains at once too: an HTTP server must not take requests that it cannot finish.
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(self._server.stop(self._settings.drain_s), *self._tasks, return_exceptions=True)

@@ -49,13 +49,11 @@ def demo(
     Pulls the models, starts the services, indexes, and tells where the page is.
     """
     from vitrine.cli.index import run, show
-    from vitrine.cli.models import pull_all
     from vitrine.cli.up import mesh_of
 
     mesh = mesh_of(port_base, http_port, shards, data_dir, models_dir)
     if catalog_dir is not None and not catalog_dir.is_dir():
         raise InvalidArgument("catalog-dir", f"{catalog_dir} is not a folder")
-    pull_all(mesh.models_dir)
     directory = _fetch(mesh) if catalog_dir is None else catalog_dir
     catalog = _DEMO_CATALOG if catalog_dir is None else catalog_id(catalog_dir)
     layout, started = _ensure_up(mesh)
@@ -85,12 +83,14 @@ def _fetch(mesh: Mesh) -> Path:
 
 
 def _ensure_up(mesh: Mesh) -> tuple[Layout, bool]:
-    """The ports of the mesh that runs, and whether it was started for this."""
+    """The ports of the mesh that runs, and whether it was started for this, with its models pulled before."""
+    from vitrine.cli.models import pull_all
     from vitrine.supervisor import state
 
     running = state.load(mesh.data_dir)
     if running is not None and running.ready:
         return running.layout, False
+    pull_all(mesh.models_dir)
     output.say("starting the services")
     return mesh.start_detached().layout, True
 

@@ -55,15 +55,17 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = nn.Embedding(_VOCABULARY, DIM)
-        self.positions = nn.Embedding(_POSITIONS, DIM)
-        self.types = nn.Embedding(2, DIM)
+        # Plain parameters: nn.Embedding draws its random start even on the meta device, where the first draw
+        # imports seconds' worth of torch.
+        self.words = nn.Parameter(torch.empty(_VOCABULARY, DIM))
+        self.positions = nn.Parameter(torch.empty(_POSITIONS, DIM))
+        self.types = nn.Parameter(torch.empty(2, DIM))
         self.norm = nn.LayerNorm(DIM, eps=_EPSILON)
         self.layers = nn.ModuleList(Layer() for _ in range(_LAYERS))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """int64 ids [n, tokens] and a bool mask of real tokens [n, tokens] -> [n, 384] L2-normalised."""
-        x = self.words(ids) + self.positions.weight[: ids.shape[1]] + self.types.weight[0]
+        x = F.embedding(ids, self.words) + self.positions[: ids.shape[1]] + self.types[0]
         x = self.norm(x)
         for layer in self.layers:
             x = layer(x, mask[:, None, None, :])
@@ -95,9 +97,9 @@ def load(weights: Path, tokenizer: Path) -> MiniLM:
     """The encoder in fp32 from the published files. Raises FileNotFoundError where one is missing."""
     published = load_file(weights)
     tensors = {
-        "words.weight": published["embeddings.word_embeddings.weight"],
-        "positions.weight": published["embeddings.position_embeddings.weight"],
-        "types.weight": published["embeddings.token_type_embeddings.weight"],
+        "words": published["embeddings.word_embeddings.weight"],
+        "positions": published["embeddings.position_embeddings.weight"],
+        "types": published["embeddings.token_type_embeddings.weight"],
     }
     for part in ("weight", "bias"):
         tensors[f"norm.{part}"] = published[f"embeddings.LayerNorm.{part}"]

@@ -1,11 +1,11 @@
 # Every target is one line for people and one small script for the work; `make` alone tells them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench protos lock clean
+.PHONY: help setup demo test check bench screenshots protos lock clean
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 help: ## Tell the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Create .venv and install all that running, testing and checking need.
 	@scripts/setup.sh test
@@ -24,6 +24,10 @@ bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder
 	@test -n "$(CATALOG)" || { echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
 	@scripts/setup.sh demo
 	@.venv/bin/python -m benchmarks.mesh "$(CATALOG)"
+
+screenshots: ## Take the pictures of the page anew, on drawn products.
+	@scripts/setup.sh test
+	@.venv/bin/python scripts/screenshots.py
 
 protos: ## Generate vitrine/v1 from protos/.
 	@.venv/bin/python scripts/protos.py

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.meshes import free_layout
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.cli.main import app
 from vitrine.cli.mesh import find_server
@@ -26,7 +27,11 @@ def test_a_port_in_use_is_told_before_anything_starts(detach: list[str], tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         result = CliRunner().invoke(
-            app, ["up", "--http-port", str(port), "--data-dir", str(tmp_path / "data"), *detach]
+            app,
+            [
+                *("up", "--port-base", str(free_layout().port_base), "--http-port", str(port)),
+                *("--data-dir", str(tmp_path / "data"), *detach),
+            ],
         )
     assert result.exit_code == 1
     assert f"port {port} (HTTP) is in use" in result.stderr

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -129,12 +130,21 @@ class LiveMesh:
         self.process.terminate()
         assert self.process.wait(STOP_TIMEOUT_S) == 0
 
+    def cut_power(self) -> None:
+        """Kill every process, the supervisor first so that it restarts none."""
+        self.process.kill()
+        for name in self.layout.addresses:
+            with suppress(ProcessLookupError):
+                self.kill(name)
+        self.process.wait(STOP_TIMEOUT_S)
+
 
 @contextmanager
 def live_mesh(directory: Path, layout: Layout | None = None) -> Iterator[LiveMesh]:
     """A mesh, ready, with data and logs in `directory`. It ends with the block, and must do so cleanly."""
     layout = layout or free_layout()
-    log_dir = directory / "logs"
+    # Of its own, for a mesh that is started again on the same data.
+    log_dir = Path(tempfile.mkdtemp(prefix="logs-", dir=directory))
     process = subprocess.Popen(
         command(
             "up", "--json", "--shards", layout.shards, "--port-base", layout.port_base,
@@ -149,7 +159,8 @@ def live_mesh(directory: Path, layout: Layout | None = None) -> Iterator[LiveMes
         try:
             _await_ready(mesh)
             yield mesh
-            mesh.stop()
+            if process.poll() is None:
+                mesh.stop()
         finally:
             if process.poll() is None:
                 _kill(mesh)

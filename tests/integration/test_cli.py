@@ -69,7 +69,8 @@ def test_bad_rows_fail_alone(mesh: LiveMesh, tmp_path: Path) -> None:
     assert (summary["indexed"], summary["failed"]) == (1, 4)
     with report.open(newline="") as file:
         outcomes = {row["product"]: (row["outcome"], bool(row["message"])) for row in csv.DictReader(file)}
-    assert outcomes == {"good": ("indexed", False)} | dict.fromkeys(("half", "text", "empty", "missing"), ("failed", True))
+    bad = dict.fromkeys(("half", "text", "empty", "missing"), ("failed", True))
+    assert outcomes == {"good": ("indexed", False), **bad}
     with mesh.client("flawed") as client:
         assert [product.id for product in client.list()] == ["good"]
         assert [hit.product.id for hit in client.search(text="shoes").hits] == ["good"]

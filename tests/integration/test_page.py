@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from tests.integration.conftest import Shop
 from tests.meshes import LiveMesh
@@ -25,6 +26,7 @@ async def page(mesh: LiveMesh, drawn: Shop) -> AsyncIterator[Page]:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.set_default_timeout(20_000)
         await page.goto(f"/?catalog={drawn.catalog}")
+        await expect(page.locator("#shelf button").first).to_be_visible(timeout=20_000)
         yield page
         await browser.close()
     assert problems == []
@@ -57,3 +59,22 @@ async def test_a_filter_narrows_real_hits(page: Page) -> None:
     await expect(page.locator(".hit").first).to_be_visible()
     await page.locator('input[value="Red"]').check()
     await expect(page.locator(".hit")).to_have_count(8)
+
+
+async def test_words_sent_before_the_catalogues_are_known_keep_theirs(page: Page, drawn: Shop) -> None:
+    """A visitor who is faster than the list of catalogues still searches the one in the address."""
+    listed = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await listed.wait()
+        await route.continue_()
+
+    await page.route("**/v1/catalogs?*", late)
+    await page.goto(f"/?catalog={drawn.catalog}")
+    await page.get_by_role("searchbox").fill("red shoes")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".hit h3").first).to_contain_text("red shoes")
+    listed.set()
+    await expect(page.locator("#catalog")).to_have_value(drawn.catalog)
+    await expect(page.locator(".hit h3").first).to_contain_text("red shoes")
+    assert f"catalog={drawn.catalog}" in page.url

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -47,10 +48,10 @@ def test_words_find_what_they_say(client: Client, colour: str, kind: str) -> Non
 
 
 def test_words_find_shoes_among_real_photos(mesh: LiveMesh, fashion: Shop) -> None:
-    """The word for shoes finds shoes first in a catalogue of photographs."""
+    """The word for shoes finds things for feet first in a catalogue of photographs."""
     with mesh.client(fashion.catalog) as client:
         hits = client.search(text="shoes", k=3).hits
-    assert all("shoe" in str(hit.product.attributes).lower() for hit in hits)
+    assert all(hit.product.attributes["category"] in {"Shoes", "Sandal", "Flip Flops"} for hit in hits)
 
 
 def test_words_change_what_a_photo_finds(client: Client, drawn: Shop) -> None:
@@ -86,7 +87,12 @@ def test_a_product_is_not_its_own_neighbour(mesh: LiveMesh, shop: Shop) -> None:
 
 def test_a_filter_is_kept_by_every_hit(client: Client) -> None:
     """Values, ranges and negations hold for all hits, and nothing that passes is missing."""
-    wanted = {"gender": "Women", "colour": ["Red", "Pink"], "price": Range(20, 70), "type": Not("Dresses")}
+    wanted: dict[str, Any] = {
+        "gender": "Women",
+        "colour": ["Red", "Pink"],
+        "price": Range(20, 70),
+        "type": Not("Dresses"),
+    }
     hits = client.search(text="shoes", filter=wanted, k=100).hits
     expected = {
         product.id

@@ -15,7 +15,8 @@ const MAX_PHOTO_BYTES = 20 * 1024 * 1024;
 const EXAMPLES = ["red shoes", "black dress for women", "brown leather bag", "striped shirt", "watch for men", "warm jacket"];
 
 let catalogs = [];
-let state = address.emptyState();
+// From the start: words may be sent before the catalogues are known, and must not lose theirs.
+let state = address.read();
 let pageToken = "";
 let running = null;
 let preview = null;

@@ -132,7 +132,7 @@ def _start(data_dir: Path, models_dir: Path) -> psutil.Popen:
             *(
                 sys.executable,
                 "-m",
-                "vitrine.cli",
+                "vitrine",
                 "up",
                 "--port-base",
                 str(PORT_BASE),
@@ -147,7 +147,7 @@ def _start(data_dir: Path, models_dir: Path) -> psutil.Popen:
     )
     give_up = time.monotonic() + 120
     while subprocess.run(
-        [sys.executable, "-m", "vitrine.cli", "status", "--json", "--server", f"127.0.0.1:{PORT_BASE}"],
+        [sys.executable, "-m", "vitrine", "status", "--json", "--server", f"127.0.0.1:{PORT_BASE}"],
         capture_output=True,
         check=False,
     ).returncode:
@@ -158,7 +158,7 @@ def _start(data_dir: Path, models_dir: Path) -> psutil.Popen:
 
 
 def _index(folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "vitrine.cli", "index", str(folder), "--catalog", CATALOG, "--json"]
+    command = [sys.executable, "-m", "vitrine", "index", str(folder), "--catalog", CATALOG, "--json"]
     start = time.perf_counter()
     subprocess.run([*command, "--server", f"127.0.0.1:{PORT_BASE}"], check=True, stdout=subprocess.PIPE)
     return {"seconds": time.perf_counter() - start, "photos": len(list((folder / "images").iterdir()))}

@@ -18,7 +18,7 @@ from services.mesh.errors import FailedPrecondition, InvalidArgument
 Vectors = npt.NDArray[np.float32]
 
 # Pictures or texts in one pass, which bounds its memory.
-_CHUNK = {"cpu": 32, "cuda": 256}
+_PASS_IMAGES = {"cpu": 8, "cuda": 256}
 
 
 class Engine:
@@ -30,7 +30,7 @@ class Engine:
         placement = devices.choose(device, dtype)
         loaded = towers.load(models_dir, placement)
         self._device = placement.device
-        self._chunk = _CHUNK[placement.device.type]
+        self.pass_images = _PASS_IMAGES[placement.device.type]
         self._towers: dict[str, Towers] = {each.space.name: each for each in loaded}
         self._images = {each.space.name: each.images for each in loaded if each.images is not None}
         self._texts = {each.space.name: each.texts for each in loaded if each.texts is not None}
@@ -51,8 +51,8 @@ class Engine:
         wanted = self._select(spaces, self._images)
         parts: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
         with torch.inference_mode():
-            for start in range(0, len(images), self._chunk):
-                batch = Batch(torch.from_numpy(images[start : start + self._chunk]).to(self._device))
+            for start in range(0, len(images), self.pass_images):
+                batch = Batch(torch.from_numpy(images[start : start + self.pass_images]).to(self._device))
                 for name in wanted:
                     parts[name].append(self._images[name](batch))
             return {name: torch.cat(vectors).cpu().numpy() for name, vectors in parts.items()}
@@ -65,7 +65,7 @@ class Engine:
         without weights.
         """
         wanted = self._select(spaces, self._texts)
-        chunks = [texts[start : start + self._chunk] for start in range(0, len(texts), self._chunk)]
+        chunks = [texts[start : start + self.pass_images] for start in range(0, len(texts), self.pass_images)]
         with torch.inference_mode():
             return {
                 name: torch.cat([self._texts[name](chunk) for chunk in chunks]).cpu().numpy()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -64,9 +65,14 @@ class Pipeline:
             if not pixels:
                 return [item for item in decoded if isinstance(item, InvalidArgument)]
             stack = np.stack(pixels)
-            vectors = await self._compute(
-                lambda: self._engine.embed_images(stack, spaces), len(pixels), clock
-            )
+            # The forward thread serves calls in turn, a pass of each: a single photo waits for one pass of
+            # each call before it and not for all their images.
+            cuts = range(self._engine.pass_images, len(stack), self._engine.pass_images)
+            parts = [
+                await self._compute(partial(self._engine.embed_images, part, spaces), len(part), clock)
+                for part in np.split(stack, cuts)
+            ]
+            vectors = {space: np.concatenate([part[space] for part in parts]) for space in parts[0]}
         return list(_in_order(decoded, vectors))
 
     async def embed_texts(
@@ -81,7 +87,7 @@ class Pipeline:
             good = [item for item in cleaned if not isinstance(item, InvalidArgument)]
             if not good:
                 return [item for item in cleaned if isinstance(item, InvalidArgument)]
-            vectors = await self._compute(lambda: self._engine.embed_texts(good, spaces), 0, clock)
+            vectors = await self._compute(partial(self._engine.embed_texts, good, spaces), 0, clock)
         return list(_in_order(cleaned, vectors))
 
     async def warm_up(self) -> None:

@@ -78,6 +78,10 @@ class Host:
 
         Raises OSError when the port is taken.
         """
+        # From the first moment a caller could know of this process: a signal before `wait` must drain too.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [service.full_name for service in self._services]
         reflection.enable_server_reflection(
@@ -122,9 +126,6 @@ class Host:
 
         Raises what a task of `run_beside` failed with.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
         await self._stopping.wait()
         _log.info("draining", drain_s=self._settings.drain_s)
         await self._health.enter_graceful_shutdown()

@@ -26,7 +26,15 @@ class StageClock:
     """Collects the stage timings of one request."""
 
     def __init__(self) -> None:
-        self.timings: list[common_pb2.StageTiming] = []
+        self._durations_s: dict[str, float] = {}
+
+    @property
+    def timings(self) -> list[common_pb2.StageTiming]:
+        """What was timed so far, in order of first mention; a stage that came several times is added up."""
+        return [
+            common_pb2.StageTiming(stage=stage, duration_ms=round(duration_s * 1e3, 3))
+            for stage, duration_s in self._durations_s.items()
+        ]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -40,4 +48,4 @@ class StageClock:
     def record(self, name: str, duration_s: float) -> None:
         """Add a stage that was timed elsewhere."""
         _STAGE_SECONDS.labels(name).observe(duration_s)
-        self.timings.append(common_pb2.StageTiming(stage=name, duration_ms=round(duration_s * 1e3, 3)))
+        self._durations_s[name] = self._durations_s.get(name, 0.0) + duration_s

@@ -142,17 +142,16 @@ class CatalogRows:
         self._free_slots.append(product.slot)
 
     @property
-    def sparse(self) -> bool:
-        """Whether there is something to compact."""
-        return any(segment.sparse for segment in self.segments)
+    def sparse(self) -> list[Segment]:
+        """The segments that are to be compacted."""
+        return [segment for segment in self.segments if segment.sparse]
 
-    def compact(self, products_at_most: int) -> None:
-        """Do a part of getting rid of a segment that is sparse.
+    def compact(self, sparse: Segment, products_at_most: int) -> bool:
+        """Do a part of getting rid of a segment that is sparse; whether it is gone.
 
         Products leave it with all their rows for the growing segment, and then it is let go. The catalogue
         is whole after every part, so searches may run in between.
         """
-        sparse = next(segment for segment in self.segments if segment.sparse)
         owners = dict.fromkeys(sparse.slots[sparse.slots != NOBODY].tolist())
         for slot in list(owners)[:products_at_most]:
             product = self.products[self.product_ids[slot]]
@@ -162,8 +161,10 @@ class CatalogRows:
             ]
             for segment, row in old:
                 segment.drop(row)
-        if not sparse.live:
-            self.segments.remove(sparse)
+        if sparse.live:
+            return False
+        self.segments.remove(sparse)
+        return True
 
     def freeze(self) -> FrozenRows:
         """A copy of everything but the vectors, which are views: rows that were appended never change."""

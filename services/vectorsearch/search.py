@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from services.vectorsearch.columns import Mask, Slots
 from services.vectorsearch.kernels import Floats, Indices, inner_products, inner_products_at
+from services.vectorsearch.lanes import Run, alone
 from services.vectorsearch.rows import CatalogRows
 from services.vectorsearch.segment import Segment
 
@@ -43,11 +44,13 @@ class Found:
     cosines: Floats
 
 
-def search(rows: CatalogRows, queries: Sequence[SpaceQuery], passing: Mask, limit: int) -> Found:
+def search(
+    rows: CatalogRows, queries: Sequence[SpaceQuery], passing: Mask, limit: int, *, run: Run = alone
+) -> Found:
     """The `limit` products of `passing`, bool [slots], with the highest weighted sum of cosines.
 
     A product's score is that of its best photo; of equally good photos the one that was given first counts.
-    Products without a photo are never found.
+    Products without a photo are never found. `run` may spread the reading of the rows over threads.
     """
     parts = [(segment, passing[segment.slots[: segment.size]]) for segment in rows.segments]
     rows_total = sum(segment.size for segment in rows.segments)
@@ -64,7 +67,7 @@ def search(rows: CatalogRows, queries: Sequence[SpaceQuery], passing: Mask, limi
     starts = np.cumsum([0, *(len(places) for places in picked)])
     for number, query in enumerate(queries):
         for (segment, _), places, start in zip(parts, picked, starts.tolist(), strict=False):
-            cosines[number, start : start + len(places)] = _cosines(segment, query, places, plan)
+            cosines[number, start : start + len(places)] = _cosines(segment, query, places, plan, run)
         measured = cosines[number].astype(np.float64)
         scores += np.where(np.isnan(measured), query.neutral, measured) * query.weight
     owners = np.concatenate(
@@ -80,15 +83,20 @@ def search(rows: CatalogRows, queries: Sequence[SpaceQuery], passing: Mask, limi
     return Found(plan, rows_passed, slots, product_ids, photo_ids, cosines[:, best])
 
 
-def _cosines(segment: Segment, query: SpaceQuery, places: Indices, plan: str) -> Floats:
+def _cosines(segment: Segment, query: SpaceQuery, places: Indices, plan: str, run: Run) -> Floats:
     """float32 [places]: NaN for rows without a vector in the space."""
     matrix = segment.matrices.get(query.space)
     if matrix is None:
         return np.full(len(places), np.nan, dtype=np.float32)
-    if plan == "gather":
-        cosines = inner_products_at(matrix, places, query.vector)
-    else:
-        cosines = inner_products(matrix[: segment.size], query.vector)
+    cosines: Floats = np.empty(len(places), dtype=np.float32)
+
+    def kernel(start: int, stop: int) -> None:
+        if plan == "gather":
+            cosines[start:stop] = inner_products_at(matrix, places[start:stop], query.vector)
+        else:
+            cosines[start:stop] = inner_products(matrix[start:stop], query.vector)
+
+    run(kernel, len(places), matrix.shape[1])
     present = segment.present[query.space][places]
     if not present.all():
         cosines[~present] = np.nan

@@ -20,6 +20,7 @@ from services.mesh.stages import StageClock
 from services.vectorsearch import metrics, wire
 from services.vectorsearch.filters import Filter
 from services.vectorsearch.follower import Follower
+from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.rows import CatalogRows
 from services.vectorsearch.search import SpaceQuery, search
 from services.vectorsearch.settings import Settings
@@ -35,11 +36,14 @@ Result = TypeVar("Result")
 class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
     """Messages in, core, messages out. Searches run in `searchers`, a pool of threads."""
 
-    def __init__(self, shard: Shard, follower: Follower, searchers: Executor, settings: Settings) -> None:
+    def __init__(
+        self, shard: Shard, follower: Follower, searchers: Executor, lanes: Lanes, settings: Settings
+    ) -> None:
         self._shard = shard
         self._follower = follower
         self._searchers = searchers
         self._settings = settings
+        self._lanes = lanes
 
     async def SearchVectors(
         self, request: vectorsearch_pb2.SearchVectorsRequest, _context: Any
@@ -88,7 +92,8 @@ class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
                     for column in (rows.columns.get(name),)
                 ]
             with clock.stage("search"):
-                found = search(rows, comparable, passing, request.limit)
+                with self._lanes.search() as run:
+                    found = search(rows, comparable, passing, request.limit, run=run)
                 labels = [rows.columns.labels(name, found.slots) for name in request.label_names]
                 candidates = wire.candidates(found, comparable, labels)
             return vectorsearch_pb2.SearchVectorsResponse(
@@ -217,6 +222,7 @@ async def main(settings: Settings) -> None:
         initializer=faiss.omp_set_num_threads,
         initargs=(1,),
     )
+    lanes = Lanes(settings.search_threads)
     # An empty list asks for all buckets.
     buckets = buckets_of(settings.shard, settings.shards) if settings.shards > 1 else []
     async with channel.connect(settings.feed_target) as feed:
@@ -229,7 +235,7 @@ async def main(settings: Settings) -> None:
             on_caught_up=host.serving,
         )
         snapshots = Snapshots(shard, store, writer=writer, interval_s=settings.snapshot_interval_s)
-        servicer = VectorSearchServicer(shard, follower, searchers, settings)
+        servicer = VectorSearchServicer(shard, follower, searchers, lanes, settings)
         host.add(
             vectorsearch_pb2.DESCRIPTOR.services_by_name["VectorSearchService"],
             lambda server: vectorsearch_pb2_grpc.add_VectorSearchServiceServicer_to_server(servicer, server),
@@ -244,4 +250,5 @@ async def main(settings: Settings) -> None:
         await host.wait()
         await snapshots.take()
     searchers.shutdown()
+    lanes.shutdown()
     writer.shutdown()

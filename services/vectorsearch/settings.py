@@ -26,7 +26,9 @@ class Settings(ServiceSettings):
         5.0, gt=0, le=300, description="Longest wait before a lost feed is tried again."
     )
     data_dir: Path = Field(Path("var/vectorsearch"), description="Where snapshots are kept.")
-    search_threads: int = Field(2, ge=1, le=256, description="Searches run at once, each on one thread.")
+    search_threads: int = Field(
+        2, ge=1, le=256, description="Searches run at once; one that runs alone takes all threads."
+    )
     snapshot_interval_s: float = Field(
         60.0,
         gt=0,

@@ -163,9 +163,13 @@ class Shard:
 
     def _compact(self) -> None:
         for _, rows in self._all():
-            while rows.sparse:
-                with self._lock.exclusive():
-                    rows.compact(_COMPACTED_AT_ONCE)
+            # Those that are sparse now, and not until none is: products with more photos than half a segment
+            # could be moved round for ever.
+            for segment in rows.sparse:
+                gone = False
+                while not gone:
+                    with self._lock.exclusive():
+                        gone = rows.compact(segment, _COMPACTED_AT_ONCE)
 
     def _all(self) -> list[tuple[str, CatalogRows]]:
         return [

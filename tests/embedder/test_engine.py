@@ -67,7 +67,7 @@ def test_large_batches_are_cut(
     """A batch larger than one pass gives the same vectors in the same order."""
     whole = engine.embed_images(pixels, ["triplet"])["triplet"]
     texts = engine.embed_texts(["red shoes", "jeans", "bag"])["clip"]
-    monkeypatch.setattr(engine, "_chunk", 2)
+    monkeypatch.setattr(engine, "pass_images", 2)
     np.testing.assert_allclose(engine.embed_images(pixels, ["triplet"])["triplet"], whole, atol=1e-4)
     np.testing.assert_allclose(engine.embed_texts(["red shoes", "jeans", "bag"])["clip"], texts, atol=1e-4)
 

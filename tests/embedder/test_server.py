@@ -34,6 +34,7 @@ class MeanColourEngine:
     """A space `colour` (the mean) and a space `bare` without weights; `gate` can hold its work back."""
 
     image_size = 8
+    pass_images = 3
     spaces = (
         Space("colour", "mean", 3, accepts_text=True, digest="c0", device="cpu", dtype="float32"),
         Space("bare", "none", 3, accepts_text=False, unavailable_reason="no weights here"),

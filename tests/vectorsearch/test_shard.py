@@ -11,7 +11,7 @@ from services.vectorsearch.lock import SharedLock
 from services.vectorsearch.rows import CatalogRows
 from services.vectorsearch.search import search
 from services.vectorsearch.shard import Shard
-from tests.vectorsearch.products import query, simple
+from tests.vectorsearch.products import DIMENSIONS, photo, query, simple, written
 
 
 def rows_of(shard: Shard) -> CatalogRows:
@@ -78,6 +78,17 @@ def test_writes_many_times_over_take_no_more_room() -> None:
     found = search(rows, [query("clip", 7)], rows.searchable, 100)
     assert len(found.product_ids) == 40
     assert found.product_ids[0] == "p7"
+
+
+def test_a_product_as_large_as_a_segment_is_not_moved_for_ever() -> None:
+    """Compaction ends although moving the product makes the next segment sparse in turn."""
+    shard = Shard(segment_rows=3)
+    photos = [photo(f"photo{number}", dict.fromkeys(DIMENSIONS, number)) for number in range(5)]
+    shard.apply([written("a", 1, *photos[:2]), written("b", 2, *photos[2:])])
+    shard.apply([Deleted("shop", "a", 3)])
+    rows = rows_of(shard)
+    assert rows.row_count == 3
+    assert search(rows, [query("clip", 4)], rows.searchable, 5).product_ids == ["b"]
 
 
 def test_generations_lie_side_by_side() -> None:

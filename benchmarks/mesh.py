@@ -192,7 +192,7 @@ async def _queries(photos: Sequence[Path]) -> tuple[dict[str, dict[str, float]],
     empty_rpc = []
     for _ in range(200):
         start = time.perf_counter()
-        await call(health.Check, health_pb2.HealthCheckRequest(), timeout_s=5)
+        await call(health.Check, health_pb2.HealthCheckRequest(), timeout_s=5)  # type: ignore[attr-defined]
         empty_rpc.append(time.perf_counter() - start)
     # The first calls pay for connections and allocations that later ones do not.
     await _one_by_one(ask, [*by_product[:10], *by_photo[:10]])

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-import itertools
 import json
 import os
 import random
@@ -24,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -33,6 +33,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from benchmarks.report import percentiles_ms, publish
 from services.embedder.engine import Engine
 from services.embedder.images import decode
+from services.embedder.weights import default_models_dir
 from services.mesh.channel import call, connect
 from services.mesh.errors import VitrineError
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc, common_pb2, search_pb2, search_pb2_grpc
@@ -41,6 +42,8 @@ PORT_BASE = 58051
 HTTP_PORT = 58080
 CATALOG = "bench"
 NO_CACHE = Duration(seconds=0)
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The whole mesh against the bare model.")
     parser.add_argument("catalog_dir", type=Path)
     parser.add_argument("--photos", type=int, default=600, help="photos to index; 0 for all")
-    parser.add_argument("--models-dir", type=Path, default=Path("~/.cache/vitrine/models").expanduser())
+    parser.add_argument("--models-dir", type=Path, default=default_models_dir())
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(arguments.catalog_dir, Path(folder) / "catalogue", arguments.photos)
@@ -189,15 +192,14 @@ async def _queries(photos: Sequence[Path]) -> tuple[dict[str, dict[str, float]],
         search_pb2.QueryPart(image=common_pb2.Image(content=path.read_bytes())) for path in photos[:60]
     ]
     health = health_pb2_grpc.HealthStub(channel)
-    empty_rpc = []
-    for _ in range(200):
-        start = time.perf_counter()
-        await call(health.Check, health_pb2.HealthCheckRequest(), timeout_s=5)  # type: ignore[attr-defined]
-        empty_rpc.append(time.perf_counter() - start)
+
+    async def check(request: health_pb2.HealthCheckRequest) -> None:
+        await call(health.Check, request, timeout_s=5)  # type: ignore[attr-defined]
+
     # The first calls pay for connections and allocations that later ones do not.
     await _one_by_one(ask, [*by_product[:10], *by_photo[:10]])
     raw = {
-        "empty_rpc": empty_rpc,
+        "empty_rpc": await _one_by_one(check, [health_pb2.HealthCheckRequest()] * 200),
         "product_query": await _one_by_one(ask, by_product[10:]),
         "photo_query": await _one_by_one(ask, by_photo[10:]),
     }
@@ -212,31 +214,29 @@ async def _queries(photos: Sequence[Path]) -> tuple[dict[str, dict[str, float]],
     return figures, raw
 
 
-Ask = Callable[[search_pb2.QueryPart], Awaitable[None]]
-
-
-async def _one_by_one(ask: Ask, parts: Sequence[search_pb2.QueryPart]) -> list[float]:
+async def _one_by_one(ask: Callable[[Item], Awaitable[None]], items: Sequence[Item]) -> list[float]:
     latencies = []
-    for part in parts:
+    for item in items:
         start = time.perf_counter()
-        await ask(part)
+        await ask(item)
         latencies.append(time.perf_counter() - start)
     return latencies
 
 
 async def _at_once(
-    ask: Ask, parts: Sequence[search_pb2.QueryPart], *, callers: int
+    ask: Callable[[Item], Awaitable[None]], items: Sequence[Item], *, callers: int
 ) -> tuple[list[float], int]:
-    waiting = iter(parts)
+    waiting = iter(items)
     latencies: list[float] = []
     errors = 0
 
     async def caller() -> None:
         nonlocal errors
-        for part in itertools.islice(waiting, None):
+        # All callers take from the one iterator.
+        for item in waiting:
             start = time.perf_counter()
             try:
-                await ask(part)
+                await ask(item)
             except VitrineError as error:
                 errors += 1
                 print(json.dumps({"error": str(error)}), file=sys.stderr)

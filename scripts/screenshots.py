@@ -31,9 +31,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             for name, (scheme, width, height, why) in VIEWS.items():
-                _shoot(
-                    browser, shopper_photo, ROOT / "docs" / f"{name}.png", scheme, (width, height), why=why
-                )
+                _shoot(browser, shopper_photo, DOCS / f"{name}.png", scheme, (width, height), why=why)
             browser.close()
 
 

@@ -33,9 +33,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from benchmarks.report import percentiles_ms, publish
 from services.embedder.engine import Engine
 from services.embedder.images import decode
-from services.embedder.weights import default_models_dir
 from services.mesh.channel import call, connect
 from services.mesh.errors import VitrineError
+from services.mesh.models_dir import models_dir_default
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc, common_pb2, search_pb2, search_pb2_grpc
 
 PORT_BASE = 58051
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The whole mesh against the bare model.")
     parser.add_argument("catalog_dir", type=Path)
     parser.add_argument("--photos", type=int, default=600, help="photos to index; 0 for all")
-    parser.add_argument("--models-dir", type=Path, default=default_models_dir())
+    parser.add_argument("--models-dir", type=Path, default=models_dir_default())
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(arguments.catalog_dir, Path(folder) / "catalogue", arguments.photos)

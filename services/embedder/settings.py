@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.embedder.devices import DeviceChoice, DtypeChoice
+from services.mesh.models_dir import models_dir_default
 from services.mesh.settings import ServiceSettings
 
 
@@ -17,7 +18,7 @@ class EmbedderSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="VITRINE_EMBEDDER_")
 
     port: int = Field(50052, ge=0, le=65535, description="gRPC port.")
-    models_dir: Path = Field(Path("~/.cache/vitrine/models"), description="Where the weights lie.")
+    models_dir: Path = Field(default_factory=models_dir_default, description="Where the weights lie.")
     device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
     dtype: DtypeChoice = Field("auto", description="`auto` takes bfloat16 where the hardware computes in it.")
     max_batch_images: int = Field(64, ge=1, le=1024, description="Most images in one call.")

@@ -8,7 +8,6 @@ The small heads trained by this project lie beside this module.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -86,12 +85,6 @@ class Model:
     architecture: str
     size_bytes: int
     problem: str
-
-
-def default_models_dir() -> Path:
-    """`$VITRINE_MODELS_DIR`, else `~/.cache/vitrine/models`."""
-    chosen = os.environ.get("VITRINE_MODELS_DIR")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "vitrine" / "models"
 
 
 def pull(

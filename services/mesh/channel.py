@@ -58,7 +58,8 @@ def options(*, retries: bool) -> list[tuple[str, Any]]:
         # A service that has just been restarted is found again within this time.
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # How long a connection may take to be made, whatever its name says: a busy machine is not away.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
     ]
 
 

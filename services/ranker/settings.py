@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.mesh.models_dir import models_dir_default
 from services.mesh.settings import ServiceSettings
 
 
@@ -17,5 +18,5 @@ class RankerSettings(ServiceSettings):
 
     port: int = Field(50053, ge=0, le=65535, description="gRPC port.")
     models_dir: Path = Field(
-        Path("~/.cache/vitrine/models"), description="Where the prepared prompts lie, in `semantics/`."
+        default_factory=models_dir_default, description="Where the prepared prompts lie, in `semantics/`."
     )

@@ -21,6 +21,7 @@ from services.embedder import weights
 from services.embedder.models import minilm, resnet50
 from services.embedder.models.dual_encoder import DualEncoder
 from services.embedder.models.head import Head
+from services.mesh.models_dir import models_dir_default
 from services.mesh.registries import sha256
 from services.trainer import cards, catalogues, features, figures, heads, material
 from services.trainer.catalogues import Photo
@@ -41,7 +42,7 @@ Unseen = Annotated[list[Path] | None, typer.Option(help="Catalogue to measure on
 Output = Annotated[Path, typer.Option(help="Where heads and model card go.")]
 
 _DEFAULT_CACHE = Path("var/features")
-_DEFAULT_MODELS_DIR = weights.default_models_dir()
+_DEFAULT_MODELS_DIR = models_dir_default()
 
 
 @app.command("features")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from services.mesh import channel, deadline
+from services.mesh.backoff import Backoff
 from services.mesh.errors import InvalidArgument, OutOfRange, Unavailable, VitrineError
 from services.vectorsearch import metrics, wire
 from services.vectorsearch.changes import Change
@@ -58,7 +58,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = Backoff(initial_s=_BACKOFF_FIRST_S, max_s=self._backoff_max_s, jitter=0.5)
         scan_first = False
         while True:
             revision = self._shard.revision
@@ -71,13 +71,13 @@ class Follower:
                 _log.info("the log does not reach back, scanning", revision=revision, reason=error.message)
                 scan_first = True
             except VitrineError as error:
-                _log.warning("feed lost", error=error.message, revision=self._shard.revision)
+                # Once an outage, not once a try.
+                tell = _log.debug if backoff.failures and not self.following else _log.warning
+                tell("feed lost", error=error.message, revision=self._shard.revision)
             self._set_following(following=False)
             if self._shard.revision != revision:
-                backoff_s = _BACKOFF_FIRST_S
-            # Half of it at random, so that shards do not return to a restarted feed all at once.
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1))
-            backoff_s = min(2 * backoff_s, self._backoff_max_s)
+                backoff.reset()
+            await asyncio.sleep(backoff.next_s())
 
     async def reach(self, revision: int) -> None:
         """Wait until the shard reflects `revision`.

@@ -6,12 +6,13 @@ import pytest
 
 from services.embedder import weights
 from services.embedder.engine import Engine
+from services.mesh.models_dir import models_dir_default
 
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """The models directory of this machine with every model in it, fetched where it is missing."""
-    directory = weights.default_models_dir()
+    directory = models_dir_default()
     weights.pull(weights.MODELS, directory, lambda step: None)
     return directory
 

@@ -166,14 +166,6 @@ def test_unknown_wishes_are_refused(tmp_path: Path, names: list[str], clip: str 
     assert caught.value.field == field
 
 
-def test_the_environment_names_the_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`$VITRINE_MODELS_DIR` comes before the cache of the home directory."""
-    monkeypatch.setenv("VITRINE_MODELS_DIR", str(tmp_path))
-    assert weights.default_models_dir() == tmp_path
-    monkeypatch.delenv("VITRINE_MODELS_DIR")
-    assert weights.default_models_dir() == Path.home() / ".cache" / "vitrine" / "models"
-
-
 def test_a_missing_head_says_how_to_train_it(tmp_path: Path) -> None:
     """Without a shipped head the message names the trainer's command."""
     with pytest.raises(FailedPrecondition, match=r"services\.trainer"):

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.embedder import weights
 from services.embedder.engine import Engine
 from services.embedder.weights import Step
+from services.mesh.models_dir import models_dir_default
 from services.ranker import taxonomy
 from services.trainer import prepare, semantics
 
 
 def test_everything_is_there_after_it() -> None:
     """Models are pulled and the artefact of the served clip model holds the taxonomy."""
-    directory = weights.default_models_dir()
+    directory = models_dir_default()
     steps: list[Step] = []
     models = prepare.prepare(directory, steps.append)
     assert not any(model.problem for model in models)

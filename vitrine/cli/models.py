@@ -63,8 +63,8 @@ def pull_all(models_dir: Path, *, clip: str | None = None) -> Sequence[Model]:
 
 
 def _directory(models_dir: Path | None) -> Path:
+    from services.mesh.models_dir import models_dir_default
     from vitrine.cli.mesh import expanded
-    from vitrine.supervisor.layout import models_dir_default
 
     return expanded(models_dir, models_dir_default())
 

@@ -59,8 +59,9 @@ def mesh_of(
     port_base: int, http_port: int, shards: int, data_dir: Path | None, models_dir: Path | None
 ) -> Mesh:
     """The mesh that options ask for."""
+    from services.mesh.models_dir import models_dir_default
     from vitrine.cli.mesh import expanded
-    from vitrine.supervisor.layout import Layout, data_dir_default, models_dir_default
+    from vitrine.supervisor.layout import Layout, data_dir_default
     from vitrine.supervisor.mesh import Mesh
 
     return Mesh(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.mesh.backoff import Backoff
 from services.mesh.errors import (
     AlreadyExists,
     DeadlineExceeded,
@@ -18,7 +18,6 @@ from services.mesh.errors import (
     Retryable,
     VitrineError,
 )
-from vitrine.backoff import Backoff
 from vitrine.catalogs.folder import CatalogRow, RowProblem
 from vitrine.client import operations
 from vitrine.client.asynchronous import AsyncClient
@@ -231,13 +230,13 @@ def _within_bytes(prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
 
 
 async def _patiently(client: AsyncClient, operation: Operation[Response, Result], policy: Policy) -> Result:
-    backoff = Backoff(initial_s=policy.first_backoff_s, max_s=policy.max_backoff_s)
+    backoff = Backoff(initial_s=policy.first_backoff_s, max_s=policy.max_backoff_s, jitter=0.5)
     give_up_at = time.monotonic() + policy.patience_s
     while True:
         try:
             return await client.run(operation)
         except (Retryable, DeadlineExceeded) as error:
-            delay_s = backoff.next_s() * random.uniform(0.5, 1.0)
+            delay_s = backoff.next_s()
             if isinstance(error, Retryable) and error.reason != "NO_ANSWER":
                 delay_s = max(delay_s, min(error.retry_after_s, policy.max_backoff_s))
             if time.monotonic() + delay_s > give_up_at:

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.mesh.backoff import Backoff
 from services.mesh.errors import FailedPrecondition
-from vitrine.backoff import Backoff
 from vitrine.supervisor.layout import Service
 from vitrine.supervisor.sinks import Sink, event
 

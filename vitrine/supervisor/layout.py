@@ -140,10 +140,5 @@ def data_dir_default() -> Path:
     return Path(os.environ.get("VITRINE_DATA_DIR") or "~/.local/share/vitrine").expanduser()
 
 
-def models_dir_default() -> Path:
-    """`$VITRINE_MODELS_DIR`, or where programs of a user cache what they fetched."""
-    return Path(os.environ.get("VITRINE_MODELS_DIR") or "~/.cache/vitrine/models").expanduser()
-
-
 def _port(address: str) -> int:
     return int(address.rpartition(":")[2])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from services.mesh.errors import InvalidArgument
-from vitrine.supervisor.layout import Layout, data_dir_default, models_dir_default
+from vitrine.supervisor.layout import Layout, data_dir_default
 
 
 def test_ports_follow_the_base() -> None:
@@ -56,6 +56,4 @@ def test_directories_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("VITRINE_DATA_DIR", "/somewhere")
     assert data_dir_default() == Path("/somewhere")
     monkeypatch.delenv("VITRINE_DATA_DIR")
-    monkeypatch.delenv("VITRINE_MODELS_DIR")
     assert data_dir_default() == Path.home() / ".local/share/vitrine"
-    assert models_dir_default() == Path.home() / ".cache/vitrine/models"

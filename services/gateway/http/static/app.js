@@ -262,7 +262,11 @@ async function start() {
     }),
   );
   byId("catalog-picker").hidden = catalogs.length < 2;
-  await show();
+  const typed = byId("words").value;
+  const shown = show();
+  // Words typed before the catalogues were known wait for their Enter.
+  if (!state.words) byId("words").value = typed;
+  await shown;
 }
 
 prepareWhy();

@@ -1,4 +1,4 @@
-from vitrine.backoff import Backoff
+from services.mesh.backoff import Backoff
 
 
 def test_delays_double_up_to_the_longest() -> None:
@@ -21,3 +21,12 @@ def test_a_thousand_failures_do_not_overflow() -> None:
     backoff = Backoff(max_s=30.0)
     delays = [backoff.next_s() for _ in range(2000)]
     assert delays[-1] == 30.0
+
+
+def test_jitter_takes_a_share_away() -> None:
+    """Delays with jitter lie between their share and the whole, and differ."""
+    backoff = Backoff(initial_s=8.0, factor=1.0, jitter=0.5)
+    delays = {backoff.next_s() for _ in range(100)}
+    assert min(delays) >= 4.0
+    assert max(delays) <= 8.0
+    assert len(delays) > 50

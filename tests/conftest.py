@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.drawings import write_catalog
+
+# How long an example takes is a matter of the machine, and no test is about it. In CI the same examples run
+# each time, so that a red run is about the change; everywhere else new ones look for what nobody thought of.
+settings.register_profile(
+    "vitrine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("vitrine")
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

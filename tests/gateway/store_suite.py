@@ -186,7 +186,7 @@ class StoreSuite:
         assert [each.catalog for each in await store.catalogs("", 10)] == ["art", "shop"]
         assert [each.catalog for each in await store.catalogs("art", 10)] == ["shop"]
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(batches=_CHANGES, replayed=st.lists(st.integers(0, 7), max_size=4))
     def test_applying_again_changes_nothing(
         self, opener: Opener, batches: list[list[ProductChange]], replayed: list[int]

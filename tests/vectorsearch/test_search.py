@@ -104,7 +104,7 @@ def rows_of(shard: Shard) -> CatalogRows:
     return shard.rows("shop", "g1") or CatalogRows()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(st.lists(steps, max_size=8), st.lists(steps, min_size=12, max_size=40)),
     queries,

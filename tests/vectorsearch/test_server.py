@@ -328,7 +328,7 @@ async def test_a_write_is_seen_by_who_waits_for_it(
         await feed.add(deletion_message("p3", 22))
         assert "p3" not in (await search).candidates.product_ids
         with pytest.raises(errors.Unavailable) as caught:
-            await shard.search(request_for(3, min_revision=23), timeout_s=5)
+            await shard.search(request_for(3, min_revision=23), timeout_s=8)
         assert caught.value.reason == "REVISION_NOT_REACHED"
 
 

@@ -85,7 +85,7 @@ def two_snapshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_torn_snapshot_gives_way_to_the_one_before(data: st.DataObject, two_snapshots: Path) -> None:
     """Any file cut short, missing, or with any bit turned over is noticed, and the last whole one is used."""

@@ -2,7 +2,7 @@
 
 /** An error with the fields of the problem details that the gateway answered with. */
 export class Problem extends Error {
-  constructor({ title, detail, status = 0, reason = "", field = "", retry_after = null, trace_id = "" }) {
+  constructor({ title = "", detail, status = 0, reason = "", field = "", retry_after = null, trace_id = "" }) {
     super(detail);
     Object.assign(this, { title, detail, status, reason, field, retryAfter: retry_after, traceId: trace_id });
   }
@@ -18,7 +18,7 @@ async function fetchJson(path, options = {}) {
   }
   if (response.ok) return response.json();
   const problem = response.headers.get("content-type") === "application/problem+json" ? await response.json() : {};
-  throw new Problem({ title: response.statusText, detail: `The server answered ${response.status}.`, ...problem });
+  throw new Problem({ status: response.status, detail: `The server answered ${response.status}.`, ...problem });
 }
 
 export async function listCatalogs() {

@@ -1,8 +1,10 @@
 // The page: from what the visitor does to a search, and from its answer to the screen.
 
 import * as api from "/api.js";
+import { examplesOf, sampleOf } from "/catalogue.js";
 import { byId, element } from "/dom.js";
 import { Facets, FilterPanel, filterOf } from "/filters.js";
+import { CLEAR_FILTERS, OTHER_PHOTO, RETRY } from "/problems.js";
 import { idOf, picture, titleOf } from "/products.js";
 import { clearHits, showHits, showLoading, showProblem } from "/results.js";
 import * as address from "/state.js";
@@ -10,9 +12,8 @@ import { prepareWhy } from "/why.js";
 
 const PAGE_SIZE = 24;
 const SHELF_SIZE = 8;
-const SHELF_SAMPLE = 96;
+const CATALOGS_OFFERED = 12;
 const MAX_PHOTO_BYTES = 20 * 1024 * 1024;
-const EXAMPLES = ["red shoes", "black dress for women", "brown leather bag", "striped shirt", "watch for men", "warm jacket"];
 
 let catalogs = [];
 // From the start: words may be sent before the catalogues are known, and must not lose theirs.
@@ -24,6 +25,12 @@ const facets = new Facets();
 const panel = new FilterPanel((change) => go({ ...state, ...change }));
 
 const catalogId = (catalog) => catalog.name.split("/").pop();
+const isKnown = () => catalogs.some((one) => catalogId(one) === state.catalog);
+
+/** The ids of catalogues, those with most products first, since they have something to show. */
+function fullest() {
+  return [...catalogs].sort((one, other) => Number(other.product_count) - Number(one.product_count)).map(catalogId);
+}
 
 function profiles() {
   const catalog = catalogs.find((one) => catalogId(one) === state.catalog);
@@ -44,6 +51,13 @@ function ask(change) {
   return go({ ...address.emptyState(state.catalog), profile: state.profile, ...change });
 }
 
+/** The same query in another catalogue. */
+function choose(catalog) {
+  panel.reset();
+  clearHits();
+  return go({ ...address.emptyState(catalog), words: state.words, photo: state.photo });
+}
+
 async function show() {
   byId("words").value = state.words;
   byId("catalog").value = state.catalog;
@@ -51,8 +65,20 @@ async function show() {
   byId("columns").hidden = address.isEmpty(state);
   document.title = state.words ? `${state.words} · Vitrine` : "Vitrine";
   running?.abort();
+  if (catalogs.length && !isKnown()) return showUnknownCatalog();
+  // An address without a catalogue waits until it is known which there are.
+  if (!state.catalog) return;
   showChips();
   await (address.isEmpty(state) ? showShelf() : search({ append: false }));
+}
+
+function showUnknownCatalog() {
+  byId("welcome").hidden = true;
+  byId("columns").hidden = false;
+  byId("chips").hidden = true;
+  clearHits();
+  const offers = fullest().slice(0, CATALOGS_OFFERED).map((id) => [id, () => choose(id)]);
+  showProblem({ title: `There is no catalogue “${state.catalog}”`, detail: "Choose one of those there are:" }, { [RETRY]: offers });
 }
 
 async function search({ append }) {
@@ -73,7 +99,11 @@ async function search({ append }) {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof api.Problem)) throw error;
-    showProblem(error, () => search({ append }));
+    showProblem(error, {
+      [RETRY]: [["Try again", () => search({ append })]],
+      [OTHER_PHOTO]: [["Choose another photo", () => byId("photo").click()]],
+      [CLEAR_FILTERS]: [["Clear all filters", () => go({ ...state, chosen: {}, min: "", max: "" })]],
+    });
   } finally {
     if (running === own) byId("more").disabled = false;
   }
@@ -82,7 +112,7 @@ async function search({ append }) {
 async function answer(append, signal) {
   const filter = filterOf(state);
   for (;;) {
-    const options = { k: PAGE_SIZE, explain: true, facets: facets.of(state.catalog) };
+    const options = { k: PAGE_SIZE, explain: true, facets: await facets.of(state.catalog) };
     if (filter) options.filter = filter;
     if (state.profile) options.profile = state.profile;
     if (append) options.page_token = pageToken;
@@ -112,7 +142,7 @@ function refusePhoto(detail) {
   byId("welcome").hidden = true;
   byId("columns").hidden = false;
   clearHits();
-  showProblem({ title: "This photo cannot be used", detail }, show);
+  showProblem({ title: "This photo cannot be used", detail }, { [RETRY]: [["Choose another photo", () => byId("photo").click()]] });
 }
 
 /** What the query consists of besides words. */
@@ -135,6 +165,8 @@ function chip(image, name, removal) {
     ask({ words: state.words, photo: state.photo, product: state.product, ...removal });
     byId("words").focus();
   });
+  // A file that is no picture has no broken one either.
+  image?.addEventListener("error", () => image.remove());
   return element("div", { className: "chip" }, image, element("span", {}, name), remove);
 }
 
@@ -152,14 +184,9 @@ async function showProductChip(catalog, id, place) {
 
 async function showShelf() {
   const { catalog } = state;
-  let sample = [];
-  try {
-    sample = await api.listProducts(catalog, SHELF_SAMPLE);
-  } catch (error) {
-    // The shelf is an offer; without it the page still searches.
-    if (!(error instanceof api.Problem)) throw error;
-  }
+  const sample = await sampleOf(catalog);
   if (catalog !== state.catalog) return;
+  showExamples(examplesOf(sample));
   // Neighbours in the list are often the same thing in another size or colour.
   const step = Math.max(1, Math.floor(sample.length / SHELF_SIZE));
   const products = sample.filter((_, place) => place % step === 0).slice(0, SHELF_SIZE);
@@ -173,9 +200,9 @@ async function showShelf() {
   byId("shelf-section").hidden = !products.length;
 }
 
-function showExamples() {
+function showExamples(examples) {
   byId("examples").replaceChildren(
-    ...EXAMPLES.map((words) => {
+    ...examples.map((words) => {
       const button = element("button", { type: "button", className: "chip-example" }, words);
       button.addEventListener("click", () => ask({ words }));
       return element("li", {}, button);
@@ -194,13 +221,10 @@ function listen() {
     event.target.value = "";
   });
   byId("more").addEventListener("click", () => search({ append: true }));
-  byId("catalog").addEventListener("change", (event) => {
-    panel.reset();
-    clearHits();
-    go({ ...address.emptyState(event.target.value), words: state.words, photo: state.photo });
-  });
+  byId("catalog").addEventListener("change", (event) => choose(event.target.value));
   byId("home").addEventListener("click", (event) => {
     event.preventDefault();
+    if (!isKnown()) [state.catalog] = fullest();
     ask({});
   });
   addEventListener("popstate", () => {
@@ -243,18 +267,16 @@ async function start() {
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;
     byId("columns").hidden = false;
-    showProblem(error, () => location.reload());
+    showProblem(error, { [RETRY]: [["Try again", () => location.reload()]] });
     return;
   }
   if (!catalogs.length) {
     byId("columns").hidden = false;
-    showProblem({ title: "There is no catalogue yet", detail: "Index one with: vitrine index FOLDER" }, () => location.reload());
+    showProblem({ title: "There is no catalogue yet", detail: "Index one with: vitrine index FOLDER" }, { [RETRY]: [["Try again", () => location.reload()]] });
     return;
   }
   state = address.read();
-  // The fullest one, so that the page has something to show.
-  const fullest = [...catalogs].sort((a, b) => Number(b.product_count) - Number(a.product_count))[0];
-  if (!catalogs.some((one) => catalogId(one) === state.catalog)) state.catalog = catalogId(fullest);
+  state.catalog ||= fullest()[0];
   byId("catalog").replaceChildren(
     ...catalogs.map((one) => {
       const id = catalogId(one);
@@ -270,6 +292,5 @@ async function start() {
 }
 
 prepareWhy();
-showExamples();
 listen();
 await start();

@@ -1,10 +1,12 @@
 // The filters beside the results: values with counts, a price range, and what to compare by.
 
+import { facetsOf, sampleOf } from "/catalogue.js";
 import { byId, element } from "/dom.js";
 import { plain, spoken } from "/products.js";
-import { FILTERED, filterCount } from "/state.js";
+import { filterCount, isReversed } from "/state.js";
 
 const SHOWN = 8;
+const INFERRED = "inferred.";
 
 /** The filter of a request, or null when none is set. */
 export function filterOf(state) {
@@ -20,24 +22,25 @@ export function filterOf(state) {
   return clauses.length ? { all_of: clauses } : null;
 }
 
-/** Facets a catalogue can answer: where the shop does not state one, what models saw stands in. */
+/** Facets a catalogue can answer, as far as its sample shows. */
 export class Facets {
   constructor() {
     this.names = new Map();
   }
 
-  of(catalog) {
-    if (!this.names.has(catalog)) this.names.set(catalog, [...FILTERED]);
+  async of(catalog) {
+    const sample = this.names.has(catalog) ? [] : await sampleOf(catalog);
+    if (!this.names.has(catalog)) this.names.set(catalog, facetsOf(sample));
     return this.names.get(catalog);
   }
 
   /** After the refusal of `facets[i]`: asks for the inferred label instead, or not at all. True when it helped. */
   refused(catalog, field) {
     const place = Number(/^facets\[(\d+)\]/.exec(field)?.[1] ?? -1);
-    const names = this.of(catalog);
+    const names = this.names.get(catalog);
     if (!(place in names)) return false;
     const name = names[place];
-    const stands = !name.startsWith("inferred.") && name !== "colour" ? [`inferred.${name}`] : [];
+    const stands = !name.startsWith(INFERRED) && name !== "colour" ? [`${INFERRED}${name}`] : [];
     names.splice(place, 1, ...stands);
     return true;
   }
@@ -84,7 +87,8 @@ export class FilterPanel {
     if (!all.length) return null;
     const ordered = chosen.length ? all : [...counts.keys()];
     const shown = this.expanded.has(attribute) ? ordered : ordered.slice(0, Math.max(SHOWN, chosen.length));
-    const set = element("fieldset", {}, element("legend", {}, spoken(attribute)));
+    const guessed = attribute.startsWith(INFERRED) ? element("span", { className: "guessed" }, "guessed from photos") : null;
+    const set = element("fieldset", {}, element("legend", {}, spoken(attribute), " ", guessed));
     for (const value of shown) {
       const box = element("input", { type: "checkbox", checked: chosen.includes(value), name: attribute, value });
       box.dataset.key = `${attribute}=${value}`;
@@ -113,20 +117,29 @@ export class FilterPanel {
   }
 
   price() {
+    const wrong = element("p", { id: "price-wrong", className: "wrong", role: "alert", hidden: true }, "“From” is more than “to”.");
     const input = (name, label) => {
       const field = element("input", {
         type: "number", min: "0", step: "any", inputMode: "decimal",
-        value: this.state[name], placeholder: label, "aria-label": `Price ${label}`,
+        value: this.state[name], placeholder: label, "aria-label": `Price ${label}`, "aria-describedby": wrong.id,
       });
       field.dataset.key = `price.${name}`;
-      field.addEventListener("change", () => this.onChange({ [name]: field.value }));
+      field.addEventListener("change", check);
       return field;
     };
+    const check = () => {
+      const reversed = isReversed(min.value, max.value);
+      wrong.hidden = !reversed;
+      for (const field of [min, max]) field.setAttribute("aria-invalid", reversed);
+      if (!reversed) this.onChange({ min: min.value, max: max.value });
+    };
+    const [min, max] = [input("min", "from"), input("max", "to")];
     return element(
       "fieldset",
       {},
       element("legend", {}, "Price"),
-      element("div", { className: "range" }, input("min", "from"), element("span", { "aria-hidden": "true" }, "–"), input("max", "to")),
+      element("div", { className: "range" }, min, element("span", { "aria-hidden": "true" }, "–"), max),
+      wrong,
     );
   }
 

@@ -28,10 +28,10 @@ export function spoken(attribute) {
 export function picture(product, photoId = "", ...children) {
   const photos = product.photos ?? [];
   const photo = photos.find((one) => one.id === photoId) ?? photos[0];
-  const content = photo?.media_path
-    ? element("img", { src: photo.media_path, alt: "", loading: "lazy", decoding: "async" })
-    : element("span", { className: "none" }, "No picture");
-  return element("div", { className: "picture" }, content, ...children);
+  const none = element("span", { className: "none" }, "No picture");
+  const image = photo?.media_path ? element("img", { src: photo.media_path, alt: "", loading: "lazy", decoding: "async" }) : null;
+  image?.addEventListener("error", () => image.replaceWith(none));
+  return element("div", { className: "picture" }, image ?? none, ...children);
 }
 
 const BANDS = { BAND_HIGH: "high", BAND_MEDIUM: "medium", BAND_LOW: "low" };

@@ -1,6 +1,7 @@
 // The grid of hits and what is said above it.
 
 import { byId, element } from "/dom.js";
+import { explained } from "/problems.js";
 import { badge, picture, priceOf, titleOf, valuesOf } from "/products.js";
 import { showWhy } from "/why.js";
 
@@ -17,15 +18,18 @@ function hitCard(hit, response, onMore) {
   const title = titleOf(product);
   const facts = ["gender", "colour"].flatMap((name) => valuesOf(product, name).slice(0, 1).map(String));
   const why = element("button", { type: "button", className: "plain short", "aria-label": `Why ${title}?` }, "Why?");
-  why.addEventListener("click", () => showWhy(hit, response));
+  const name = element("button", { type: "button", className: "title", title }, element("span", {}, title));
+  const frame = picture(product, hit.photo_id, badge(hit));
+  // The picture is for the pointer; the keyboard has the title, which does the same.
+  for (const way of [why, name, frame]) way.addEventListener("click", () => showWhy(hit, response, onMore));
   const more = element("button", { type: "button", className: "plain", "aria-label": `More like ${title}` }, "More like this");
   more.addEventListener("click", () => onMore(product));
   const price = priceOf(product);
   return element(
     "li",
     { className: "hit" },
-    picture(product, hit.photo_id, badge(hit)),
-    element("h3", { title }, title),
+    frame,
+    element("h3", {}, name),
     element(
       "p",
       { className: "facts" },
@@ -92,17 +96,19 @@ function showDegraded(response) {
   byId("degraded").hidden = !sentences.length;
 }
 
-export function showProblem(problem, onRetry) {
-  const retry = element("button", { type: "button", className: "plain" }, "Try again");
-  retry.addEventListener("click", onRetry);
-  const trace = problem.traceId ? element("p", { className: "quiet" }, `Trace ${problem.traceId}`) : null;
+/** Says what went wrong; `actions` has for each remedy its buttons: [name, what it does]. */
+export function showProblem(problem, actions) {
+  const { title, sentence, remedy } = explained(problem);
+  const buttons = (actions[remedy] ?? []).map(([name, act]) => {
+    const button = element("button", { type: "button", className: "plain" }, name);
+    button.addEventListener("click", act);
+    return button;
+  });
   byId("problem").replaceChildren(
-    ...[
-      element("h2", {}, problem.title || "That did not work"),
-      element("p", {}, problem.field ? `${problem.field}: ${problem.detail}` : problem.detail),
-      trace,
-      retry,
-    ].filter(Boolean),
+    element("h2", {}, title),
+    element("p", {}, sentence),
+    ...(problem.status ? [technical(problem)] : []),
+    element("div", { className: "remedies" }, buttons),
   );
   byId("problem").hidden = false;
   byId("status").textContent = "";
@@ -110,6 +116,18 @@ export function showProblem(problem, onRetry) {
   byId("more").hidden = true;
   grid().classList.remove("stale");
   grid().querySelectorAll(".skeleton").forEach((card) => card.remove());
+}
+
+function technical({ status, reason, field, detail, traceId }) {
+  const what = field ? `${field}: ${detail}` : detail;
+  return element(
+    "details",
+    {},
+    element("summary", {}, "Technical details"),
+    element("p", {}, [status, reason].filter(Boolean).join(" ")),
+    element("p", {}, what),
+    traceId ? element("p", {}, `Trace ${traceId}`) : null,
+  );
 }
 
 export function clearHits() {

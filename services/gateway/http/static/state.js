@@ -23,8 +23,7 @@ export function read() {
   state.words = address.get("q") ?? "";
   state.product = address.get("product") ?? "";
   state.profile = address.get("profile") ?? "";
-  state.min = address.get("min") ?? "";
-  state.max = address.get("max") ?? "";
+  [state.min, state.max] = readRange(address);
   state.photo = photos.get(history.state?.photo) ?? null;
   for (const name of FILTERED) {
     for (const attribute of [name, `inferred.${name}`]) {
@@ -33,6 +32,17 @@ export function read() {
     }
   }
   return state;
+}
+
+/** Whether a price range is the wrong way round, so that nothing could pass it. */
+export const isReversed = (min, max) => min !== "" && max !== "" && Number(min) > Number(max);
+
+function readRange(address) {
+  const [min, max] = ["min", "max"].map((name) => {
+    const typed = address.get(name) ?? "";
+    return Number.isFinite(Number(typed)) ? typed.trim() : "";
+  });
+  return isReversed(min, max) ? [max, min] : [min, max];
 }
 
 /** Puts the state into the address, as a new entry of the history or in place of the present one. */

@@ -1,7 +1,7 @@
 // The panel that says why a product was found.
 
 import { byId, element } from "/dom.js";
-import { badge, picture, plain, spoken, titleOf } from "/products.js";
+import { badge, picture, plain, priceOf, spoken, titleOf } from "/products.js";
 
 const MEANINGS = {
   "visual.resnet50": ["Looks alike", "Shape, texture and colour (ResNet50)"],
@@ -46,19 +46,25 @@ function section(title, ...children) {
   return [element("h3", {}, title), ...children];
 }
 
-/** Opens the panel for a hit of a response. */
-export function showWhy(hit, response) {
+/** Opens the panel for a hit of a response: the product, and why it was found. */
+export function showWhy(hit, response, onMore) {
   const dialog = byId("why");
   const terms = [...(hit.terms ?? [])].sort((a, b) => b.contribution - a.contribution);
   const largest = Math.max(0, ...terms.map((one) => one.contribution));
   const stated = Object.entries(hit.product.attributes ?? {})
-    .filter(([name]) => name !== "url")
+    .filter(([name]) => name !== "url" && name !== "price")
     .sort(([one], [other]) => one.localeCompare(other))
     .map(([name, list]) => [spoken(name), list.values.map((value) => String(plain(value))).join(", ")]);
   const inferred = (hit.product.labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
   const understood = (response.query_labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
   const close = element("button", { type: "button", className: "close", "aria-label": "Close" }, "×");
   close.addEventListener("click", () => dialog.close());
+  const more = element("button", { type: "button", className: "plain" }, "More like this");
+  more.addEventListener("click", () => {
+    dialog.close();
+    onMore(hit.product);
+  });
+  const price = priceOf(hit.product);
   dialog.replaceChildren(
     element(
       "div",
@@ -68,8 +74,10 @@ export function showWhy(hit, response) {
         "div",
         {},
         element("h2", { id: "why-title" }, titleOf(hit.product)),
+        price === null ? null : element("p", { className: "price" }, price),
         badge(hit),
         hit.product.description ? element("p", { className: "quiet" }, hit.product.description) : null,
+        more,
       ),
       close,
     ),

@@ -1,0 +1,66 @@
+// What a catalogue has, seen in its first products.
+
+import * as api from "/api.js";
+import { valuesOf } from "/products.js";
+import { FILTERED } from "/state.js";
+
+const SAMPLE = 96;
+const EXAMPLES = 4;
+const LONGEST_WORD = 24;
+// Values that name nothing a shopper would look for.
+const VAGUE = new Set(["unknown", "undefined", "none", "na", "n/a", "not sure", "other", "others", "items", "misc", "multi"]);
+
+const samples = new Map();
+
+/** Some products of a catalogue, asked for once; none when it cannot be read. */
+export function sampleOf(catalog) {
+  if (!samples.has(catalog)) samples.set(catalog, readSample(catalog));
+  return samples.get(catalog);
+}
+
+async function readSample(catalog) {
+  let products = [];
+  try {
+    products = await api.listProducts(catalog, SAMPLE);
+  } catch (error) {
+    // What the sample is for is an offer; without it the page still searches.
+    if (!(error instanceof api.Problem)) throw error;
+  }
+  // A catalogue that is being filled has products the next time.
+  if (!products.length) samples.delete(catalog);
+  return products;
+}
+
+/** The attributes to count: where the shop does not state one, what models saw stands in. */
+export function facetsOf(products) {
+  if (!products.length) return [...FILTERED];
+  return FILTERED.flatMap((name) => {
+    if (products.some((product) => valuesOf(product, name).length)) return [name];
+    return products.some((product) => product.labels?.some((label) => label.name === name)) ? [`inferred.${name}`] : [];
+  });
+}
+
+/** Words to search with, such as "red shoes": the most common kinds of thing, each in another colour. */
+export function examplesOf(products) {
+  const coloursOf = new Map();
+  for (const product of products) {
+    const thing = wordOf(product, "type") ?? wordOf(product, "category");
+    if (thing) coloursOf.set(thing, [...(coloursOf.get(thing) ?? []), wordOf(product, "colour")]);
+  }
+  const common = [...coloursOf].sort(([, one], [, other]) => other.length - one.length).slice(0, EXAMPLES);
+  const used = new Set();
+  return common.map(([thing, colours]) => {
+    const known = colours.filter(Boolean);
+    const colour = known.find((one) => !used.has(one)) ?? known[0];
+    used.add(colour);
+    return colour ? `${colour} ${thing}` : thing;
+  });
+}
+
+/** A product's value of an attribute as a word; of a path such as "Men/Tops/Tanks" the last part. */
+function wordOf(product, attribute) {
+  const [value] = valuesOf(product, attribute);
+  if (typeof value !== "string") return null;
+  const word = value.split(/[/>]/).at(-1).trim().toLowerCase();
+  return /\p{L}/u.test(word) && word.length <= LONGEST_WORD && !VAGUE.has(word) ? word : null;
+}

@@ -28,6 +28,9 @@ class InvalidArgument(VitrineError):
         super().__init__(message, reason=reason)
         self.field = field
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
     def under(self, prefix: str) -> InvalidArgument:
         """The same error as seen from a message that holds this one in the field `prefix`."""
         field = f"{prefix}.{self.field}" if self.field else prefix

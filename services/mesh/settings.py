@@ -14,6 +14,9 @@ from typing import Annotated, Literal, NoReturn, Self
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+# What a process ends with whose settings are wrong: nobody need try again before they are mended.
+SETTINGS_STATUS = 2
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -64,4 +67,4 @@ class ServiceSettings(BaseSettings):
 
 def _stop(message: str) -> NoReturn:
     print(f"settings: {message}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(SETTINGS_STATUS)

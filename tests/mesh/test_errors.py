@@ -21,3 +21,5 @@ def test_a_field_is_seen_from_the_message_around_it() -> None:
 def test_every_error_is_its_message() -> None:
     """Logs and people read the message."""
     assert str(errors.Unavailable("the embedder is away", retry_after_s=3)) == "the embedder is away"
+    assert str(errors.InvalidArgument("k", "must be 1 to 100")) == "k: must be 1 to 100"
+    assert str(errors.InvalidArgument("", "empty")) == "empty"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from services.mesh.errors import InvalidArgument
 
 Value = str | float | bool
 Kind = Literal["text", "number", "flag"]
@@ -26,13 +28,39 @@ ALIASES: Mapping[str, Sequence[str]] = {
     ),
     "title": ("title", "product_display_name", "display_name", "prod_name", "product_name", "name"),
     "description": ("description", "detail_desc", "product_description"),
-    "gender": ("gender",),
-    "category": ("sub_category", "category", "product_category", "product_group", "product_group_name"),
-    "type": ("article_type", "product_type", "product_type_name", "type"),
-    "colour": ("base_colour", "base_color", "colour", "color", "colour_group_name"),
+    "gender": ("gender", "sex", "target_gender", "gender_name"),
+    "category": (
+        "sub_category",
+        "category",
+        "product_category",
+        "category_name",
+        "product_group",
+        "product_group_name",
+        "department",
+        "department_name",
+    ),
+    "type": ("article_type", "product_type", "product_type_name", "type", "kind"),
+    "colour": (
+        "base_colour",
+        "base_color",
+        "colour",
+        "color",
+        "colour_group_name",
+        "colour_name",
+        "color_name",
+    ),
     "group_id": ("group_id", "item_group_id", "product_code"),
-    "price": ("price", "unit_price"),
-    "brand": ("brand", "brand_name"),
+    "price": (
+        "price",
+        "sale_price",
+        "unit_price",
+        "list_price",
+        "regular_price",
+        "cost",
+        "price_eur",
+        "price_usd",
+    ),
+    "brand": ("brand", "brand_name", "manufacturer", "vendor"),
     "pattern": ("pattern", "graphical_appearance_name"),
     "season": ("season",),
     "usage": ("usage",),
@@ -62,27 +90,39 @@ def snake_case(header: str) -> str:
     return name[:_MAX_NAME_LENGTH].rstrip("_")
 
 
-def assign(headers: Iterable[str]) -> dict[str, int]:
+def assign(headers: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, int]:
     """Which column holds what: our name, or the attribute's, -> index.
+
+    `chosen` says for some of our names which header holds them, before any alias.
 
     A column that is left over but has the name of one of ours (`category` beside `subCategory`) becomes
     `source_<name>`. Columns without a usable name, repeated ones and what IGNORED lists are left out, and so
-    are columns beyond `MAX_ATTRIBUTES`.
+    are columns beyond `MAX_ATTRIBUTES`. Raises InvalidArgument (field `map`) for a choice of a name that is
+    not ours or of a column that is not there.
     """
+    columns = {name: _column(name, header, headers) for name, header in (chosen or {}).items()}
     found: dict[str, int] = {}
     for index, header in enumerate(headers):
         name = snake_case(header)
-        if name and name not in IGNORED:
+        if name and name not in IGNORED and index not in columns.values():
             found.setdefault(name, index)
-    columns = {
+    columns |= {
         canonical: found.pop(next(alias for alias in aliases if alias in found))
         for canonical, aliases in ALIASES.items()
-        if any(alias in found for alias in aliases)
+        if canonical not in columns and any(alias in found for alias in aliases)
     }
     for name, index in found.items():
         if len(columns) < MAX_ATTRIBUTES:
             columns.setdefault(f"source_{name}" if name in ALIASES else name, index)
     return columns
+
+
+def _column(name: str, header: str, headers: Sequence[str]) -> int:
+    if name not in ALIASES:
+        raise InvalidArgument("map", f"there is no field {name!r}, there are {', '.join(ALIASES)}")
+    if header not in headers:
+        raise InvalidArgument("map", f"there is no column {header!r}, there are {', '.join(headers)}")
+    return headers.index(header)
 
 
 def values(cell: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Catalogue folders as products.
 
 A catalogue folder holds `products.csv`, one row a photo, and the photos, in `images/` or beside the table. A
-folder without `products.csv` is taken for a tree of photos, each file name (without suffix) one product.
+folder without a table is taken for a tree of photos, each file name (without suffix) one product.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -70,17 +70,28 @@ class CatalogFolder:
     - A product without an id is called as its photo, one without an image by its id.
     - An image given by an address is looked for by its file name. Nothing is fetched.
 
-    Raises InvalidArgument when there is no such folder, its table is empty or has neither ids nor images, or
-    there is neither a table nor a photo.
+    `chosen` says for some fields which column holds them. A table of another name is taken where it is the
+    only `.csv`; `table` is the one that was read, None for a tree of photos.
+
+    Raises InvalidArgument when there is no such folder, its table is empty or has neither ids nor images,
+    there are several tables and none is called `products.csv`, there is neither a table nor a photo, or a
+    choice fits no column.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, chosen: Mapping[str, str] | None = None) -> None:
         if not root.is_dir():
-            raise InvalidArgument("catalog", f"{root} is not a folder")
+            raise InvalidArgument("folder", f"{root} is not a folder")
         self.root = root
-        table = root / TABLE
-        self._source: _Table | _Tree = _Table(table) if table.is_file() else _Tree(root)
+        self.table = _table_of(root)
+        if chosen and self.table is None:
+            raise InvalidArgument("map", f"{root} has no table, so no columns")
+        self._source: _Table | _Tree = _Table(self.table, chosen or {}) if self.table else _Tree(root)
         self.product_count = self._source.product_count
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """What each known field and attribute was read from: name -> header, in the order of our names."""
+        return self._source.headers
 
     def __iter__(self) -> Iterator[CatalogRow | RowProblem]:
         return iter(self._source)
@@ -99,17 +110,18 @@ def product_id(text: str) -> str:
 
 
 class _Table:
-    """`products.csv` and its photos."""
+    """A table and its photos."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chosen: Mapping[str, str]) -> None:
         self._path = path
         self._root = path.parent
         self._encoding = _encoding(path)
         self._delimiter, headers = self._header()
         self._width = len(headers)
-        self._columns = columns.assign(headers)
+        self._columns = columns.assign(headers, chosen)
+        self.headers = {name: headers[index] for name, index in self._columns.items()}
         if not {"id", "image"} & self._columns.keys():
-            raise InvalidArgument("catalog", f"{path} has neither a column of ids nor one of images")
+            raise InvalidArgument("folder", f"{path} has neither a column of ids nor one of images")
         self._attributes = {
             name: index
             for name, index in self._columns.items()
@@ -138,7 +150,7 @@ class _Table:
         delimiter = max(",;\t|", key=line.count)
         headers = next(csv.reader([line], delimiter=delimiter), [])
         if not headers:
-            raise InvalidArgument("catalog", f"{self._path} has no header")
+            raise InvalidArgument("folder", f"{self._path} has no header")
         return delimiter, headers
 
     def _records(self) -> Iterator[tuple[int, list[str] | RowProblem]]:
@@ -194,7 +206,9 @@ class _Table:
             for name in columns.values(image) or [key]:
                 photo = self._photo(name)
                 if photo is None:
-                    yield RowProblem(row, "image", f"there is no photo {name!r} in the folder", identifier)
+                    yield RowProblem(
+                        row, "image", f"there is no photo {name!r} in the folder or its {IMAGES}/", identifier
+                    )
                 elif len(photos) == MAX_PHOTOS:
                     yield RowProblem(row, "image", f"a product has at most {MAX_PHOTOS} photos", identifier)
                 elif photo not in photos:
@@ -238,6 +252,8 @@ class _Table:
 class _Tree:
     """Photos without a table."""
 
+    headers: Mapping[str, str] = {}
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._photos: dict[str, list[Path]] = {}
@@ -250,7 +266,7 @@ class _Tree:
                         path
                     )
         if not self._photos:
-            raise InvalidArgument("catalog", f"{root} has neither {TABLE} nor a photo")
+            raise InvalidArgument("folder", f"{root} has neither {TABLE} nor a photo")
         self.product_count = len(self._photos)
 
     def __iter__(self) -> Iterator[CatalogRow | RowProblem]:
@@ -259,6 +275,17 @@ class _Tree:
             title = re.sub(r"[\W_]+", " ", PurePosixPath(key).name).strip()
             attributes: dict[str, list[Value]] = {} if identifier == key else {"source_id": [key]}
             yield CatalogRow(identifier, title, "", attributes, photos, number)
+
+
+def _table_of(root: Path) -> Path | None:
+    """`products.csv`, else the only table there is, else None."""
+    if (root / TABLE).is_file():
+        return root / TABLE
+    tables = sorted(path for path in root.glob("*.csv") if path.is_file())
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
+        raise InvalidArgument("folder", f"{root} has several tables ({names}): call the right one {TABLE}")
+    return tables[0] if tables else None
 
 
 def _encoding(path: Path) -> str:

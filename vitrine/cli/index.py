@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vitrine.client.indexing import RowOutcome
 
 _PLAIN_LINE_EVERY_S = 5.0
+_FIRST_PATIENCE_S = 3.0
 _SHOWN_PROBLEMS = 10
 _LISTED_PROBLEMS = 100
 
@@ -101,6 +102,12 @@ def index(
         Path, typer.Argument(help="A folder with products.csv and images/, or any folder of pictures.")
     ],
     catalog: CatalogOption = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="Which column holds a field: --map price=Cost; may be given several times."
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the outcome of every row to this CSV.")
     ] = None,
@@ -114,7 +121,10 @@ def index(
     """
     from vitrine.cli.mesh import find_server
 
-    summary = run(directory, catalog=catalog or "default", server=find_server(server), report=report)
+    chosen = dict(_choice(given) for given in map_ or ())
+    summary = run(
+        directory, catalog=catalog or "default", server=find_server(server), report=report, chosen=chosen
+    )
     if json:
         output.print_json(summary.as_json())
     else:
@@ -122,8 +132,15 @@ def index(
     raise typer.Exit(summary.exit_status)
 
 
-def run(directory: Path, *, catalog: str, server: str, report: Path | None = None) -> Summary:
-    """Index a folder, showing how it goes.
+def run(
+    directory: Path,
+    *,
+    catalog: str,
+    server: str,
+    report: Path | None = None,
+    chosen: Mapping[str, str] | None = None,
+) -> Summary:
+    """Index a folder, showing what its columns were taken for and how it goes.
 
     Raises InvalidArgument when it is no catalogue folder, and what no retry could mend.
     """
@@ -131,11 +148,33 @@ def run(directory: Path, *, catalog: str, server: str, report: Path | None = Non
 
     from vitrine.catalogs.folder import CatalogFolder
 
-    folder = CatalogFolder(directory)
+    folder = CatalogFolder(directory, chosen)
+    if folder.table is not None:
+        output.say(f"{folder.table.name}: {_columns(folder)}")
     summary = Summary(catalog, folder.product_count)
     with _display(summary) as show_progress, _reporting(report) as write:
         asyncio.run(_index(folder, summary, server, show_progress, write))
     return summary
+
+
+def _choice(given: str) -> tuple[str, str]:
+    field_name, equals, header = given.partition("=")
+    if not (field_name and equals and header):
+        raise InvalidArgument("map", f"{given!r} is not field=Column")
+    return field_name.strip(), header.strip()
+
+
+def _columns(folder: CatalogFolder) -> str:
+    """What was read from which column, for people: renamed ones with their header."""
+    from vitrine.catalogs.columns import ALIASES
+
+    known = [
+        name if name == header else f"{name} from {header}"
+        for name, header in folder.columns.items()
+        if name in ALIASES
+    ]
+    others = [header for name, header in folder.columns.items() if name not in ALIASES]
+    return ", ".join(known) + (f"; attributes {', '.join(others)}" if others else "")
 
 
 def show(summary: Summary) -> None:
@@ -159,7 +198,8 @@ async def _index(
     policy = indexing.Policy()
     start = time.monotonic()
     async with AsyncClient(server, catalog=summary.catalog) as client:
-        if await indexing.ensure_catalog(client, policy):
+        # A server that never answered is likely not there at all; one that goes away midway comes back.
+        if await indexing.ensure_catalog(client, replace(policy, patience_s=_FIRST_PATIENCE_S)):
             output.say(f"created catalogue {summary.catalog}")
         async for outcomes in indexing.index(client, folder, policy):
             for outcome in outcomes:

@@ -49,6 +49,8 @@ def search(
             raise InvalidArgument("query", "give it once: as an argument, or with --text or --image")
         if Path(query[0]).is_file() and len(query) == 1:
             image = Path(query[0])
+        elif len(query) == 1 and _looks_like_a_picture(query[0]):
+            raise InvalidArgument("query", f"there is no file {query[0]!r}; for words use --text")
         else:
             text = " ".join(query)
     if text is None and image is None and product is None:
@@ -70,6 +72,13 @@ def search(
         output.print_json(as_json(results))
     else:
         _print(results, explain=explain)
+
+
+def _looks_like_a_picture(query: str) -> bool:
+    """Whether one word without blanks is meant as the path of a picture."""
+    from vitrine.catalogs.folder import SUFFIXES
+
+    return " " not in query and query.lower().endswith(SUFFIXES)
 
 
 def as_json(results: SearchResults) -> dict[str, Any]:

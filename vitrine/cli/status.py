@@ -183,7 +183,7 @@ def _print(found: dict[str, Any]) -> None:
     shards = table("shard", "rows", "products", "revision", "lag", "MiB")
     for shard in found["shards"]:
         if "error" in shard:
-            shards.add_row(shard["address"], shard["error"])
+            shards.add_row(shard["address"], "away")
         else:
             shards.add_row(
                 f"{shard['shard']} of {shard['shards']}",
@@ -201,5 +201,7 @@ def _print(found: dict[str, Any]) -> None:
     for made in (services, catalogs, shards, models):
         if made.row_count:
             output.out().print(made, "")
+    if found["services"][0]["status"] == "away":
+        output.say("start the mesh with `vitrine up`")
     if found["url"]:
         output.out().print(f"page: {found['url']} · supervisor: process {found['pid']}", soft_wrap=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from services.mesh.backoff import Backoff
 from services.mesh.errors import FailedPrecondition
+from services.mesh.settings import SETTINGS_STATUS
 from vitrine.supervisor.layout import Service
 from vitrine.supervisor.sinks import Sink, event
 
@@ -74,12 +75,15 @@ class Child:
     async def keep(self) -> None:
         """Start the process, and again whenever it dies, until `stop`.
 
-        Raises FailedPrecondition with its last lines when it cannot be started at all.
+        Raises FailedPrecondition with its last lines when it cannot be started at all, at once where its
+        settings are wrong: no retry mends those.
         """
         while not self._stopping.is_set():
             code = await self._run_once()
             if self._stopping.is_set():
                 return
+            if code == SETTINGS_STATUS:
+                raise FailedPrecondition(self._obituary(code), reason="SERVICE_FAILED")
             delay_s = self._backoff.next_s()
             if not self._was_ready and self._backoff.failures >= self._policy.max_failures:
                 raise FailedPrecondition(self._obituary(code), reason="SERVICE_FAILED")

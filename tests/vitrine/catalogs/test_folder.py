@@ -221,9 +221,52 @@ def test_no_table_raises_anything_else(tmp_path_factory: pytest.TempPathFactory,
         rows = list(catalog(tmp_path_factory.mktemp("any"), b"id,image,price\n" + table, ["a.jpg"]))
         rows += list(catalog(tmp_path_factory.mktemp("any"), table, ["a.jpg"]))
     except InvalidArgument as error:
-        assert error.field == "catalog"
+        assert error.field == "folder"
     else:
         assert all(isinstance(row, CatalogRow | RowProblem) for row in rows)
+
+
+def test_columns_are_taken_as_chosen(tmp_path: Path) -> None:
+    """A choice goes before any alias, and the folder tells what it read from which column."""
+    table = "SKU,Photo,Name,Sex,Department,Cost,Season\na1,a.jpg,Red shoe,Men,Shoes,59,Winter\n"
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"not looked at")
+    (tmp_path / "items.csv").write_text(table)
+    folder = CatalogFolder(tmp_path, {"usage": "Season"})
+    assert folder.table == tmp_path / "items.csv"
+    assert folder.columns == {
+        "usage": "Season",
+        "id": "SKU",
+        "image": "Photo",
+        "title": "Name",
+        "gender": "Sex",
+        "category": "Department",
+        "price": "Cost",
+    }
+    [product] = products(folder)
+    assert product.attributes == {
+        "usage": ["Winter"],
+        "gender": ["Men"],
+        "category": ["Shoes"],
+        "price": [59.0],
+    }
+
+
+@pytest.mark.parametrize("choice", [{"price": "Preis"}, {"costs": "Cost"}])
+def test_choices_that_fit_nothing_are_refused(tmp_path: Path, choice: dict[str, str]) -> None:
+    """A field or a column that is not there is named."""
+    (tmp_path / "products.csv").write_text("id,Cost\na,1\n")
+    with pytest.raises(InvalidArgument) as refused:
+        CatalogFolder(tmp_path, choice)
+    assert refused.value.field == "map"
+
+
+def test_of_several_tables_one_must_be_named_so(tmp_path: Path) -> None:
+    """Which of two tables is meant is not guessed."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("id\n1\n")
+    with pytest.raises(InvalidArgument, match=r"a\.csv, b\.csv"):
+        CatalogFolder(tmp_path)
 
 
 def test_real_catalogues(shared_data: Path | None, drawn_catalog: Path) -> None:

@@ -39,6 +39,24 @@ def test_a_whole_catalogue_ends_with_0(gateway: FakeGateway, drawn_catalog: Path
     assert (again["indexed"], again["unchanged"]) == (0, summary["products"])
 
 
+def test_columns_are_told(gateway: FakeGateway, folder: Path) -> None:
+    """What each column was taken for is printed, and can be chosen."""
+    (folder / "products.csv").write_text("id,Sex,Cost,Fit\np000,Men,9,Slim\n")
+    result = _index(gateway, str(folder), "--map", "usage=Fit")
+    assert "usage from Fit, id, gender from Sex, price from Cost" in result.stderr
+    assert _index(gateway, str(folder), "--map", "usage").exit_code == 2
+
+
+def test_a_server_that_never_answered_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without anybody there the command fails soon, as every other does."""
+    monkeypatch.setattr(index, "_FIRST_PATIENCE_S", 0.1)
+    result = CliRunner().invoke(app, ["index", str(folder), "--server", "127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "is `vitrine up` running?" in result.stderr
+
+
 def test_rows_that_failed_end_with_3_and_are_told(gateway: FakeGateway, folder: Path, tmp_path: Path) -> None:
     """A broken and a missing photo are reported row by row, and the others are indexed."""
     report = tmp_path / "report.csv"

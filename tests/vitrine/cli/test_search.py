@@ -72,6 +72,14 @@ def test_an_argument_that_is_a_file_is_a_picture(shop: FakeGateway, tmp_path: Pa
     assert [part.WhichOneof("source") for part in shop.searches[-1].parts] == ["text", "image", "product"]
 
 
+def test_a_picture_that_is_not_there_is_no_word(shop: FakeGateway) -> None:
+    """A mistyped path is refused; the same as words is still possible."""
+    assert _search(shop, "nowhere/shoe.JPG").exit_code == 2
+    assert not shop.searches
+    _search(shop, "--text", "shoe.jpg")
+    assert shop.searches[-1].parts[0].text == "shoe.jpg"
+
+
 def test_filters_and_profile_reach_the_gateway(shop: FakeGateway) -> None:
     """Repeated filters are one filter, and the profile is asked for by name."""
     _search(shop, "shoe", "-f", "gender=Women", "-f", "price=..10", "--profile", "clip")

@@ -94,6 +94,15 @@ async def test_a_child_that_cannot_start_is_given_up_with_its_last_words() -> No
     assert _names(lines).count("started") == QUICK.max_failures
 
 
+async def test_wrong_settings_are_not_tried_again() -> None:
+    """A service that refuses its settings fails the mesh at once."""
+    lines = Lines()
+    child = _child("import sys; print('settings: no'); sys.exit(2)", lines)
+    with pytest.raises(FailedPrecondition, match=r"settings: no"):
+        await asyncio.wait_for(child.keep(), 20)
+    assert _names(lines).count("started") == 1
+
+
 async def test_a_child_that_ignores_sigterm_is_killed() -> None:
     """Draining has an end."""
     lines = Lines()

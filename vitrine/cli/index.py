@@ -13,7 +13,7 @@ import typer
 
 from services.mesh.errors import InvalidArgument
 from vitrine.cli import output
-from vitrine.cli.options import CatalogOption, JsonOption, ServerOption
+from vitrine.cli.options import CatalogOption, DataDirOption, JsonOption, ServerOption
 
 if TYPE_CHECKING:
     from vitrine.catalogs.folder import CatalogFolder
@@ -98,6 +98,7 @@ class Summary:
 
 
 def index(
+    context: typer.Context,
     directory: Annotated[
         Path, typer.Argument(help="A folder with products.csv and images/, or any folder of pictures.")
     ],
@@ -112,6 +113,7 @@ def index(
         Path | None, typer.Option("--report", help="Write the outcome of every row to this CSV.")
     ] = None,
     server: ServerOption = None,
+    data_dir: DataDirOption = None,
     json: JsonOption = False,
 ) -> None:
     """Index a folder of products.
@@ -123,7 +125,11 @@ def index(
 
     chosen = dict(_choice(given) for given in map_ or ())
     summary = run(
-        directory, catalog=catalog or "default", server=find_server(server), report=report, chosen=chosen
+        directory,
+        catalog=catalog or "default",
+        server=find_server(context, server, data_dir),
+        report=report,
+        chosen=chosen,
     )
     if json:
         output.print_json(summary.as_json())

@@ -10,15 +10,31 @@ from vitrine.supervisor import state
 from vitrine.supervisor.layout import Layout, data_dir_default
 
 if TYPE_CHECKING:
+    import typer
+
     from vitrine.client import Client
+    from vitrine.supervisor.state import State
 
 
-def find_server(server: str | None) -> str:
-    """The address given, else that of the mesh on the default data directory, else the default one."""
-    if server:
-        return server
-    running = state.load(data_dir_default())
-    return running.layout.gateway if running else Layout().gateway
+def find_server(context: typer.Context, server: str | None, data_dir: Path | None) -> str:
+    """The address given, else that of the mesh on the data directory, else the default one."""
+    running = find_mesh(context, server, data_dir)
+    return running.layout.gateway if running else server or Layout().gateway
+
+
+def find_mesh(context: typer.Context, server: str | None, data_dir: Path | None) -> State | None:
+    """The mesh on the data directory, unless an address is given or none runs.
+
+    What was typed goes before what the environment says; of the same kind, the address goes first.
+    """
+    if server and not (_is_typed(context, "data_dir") and not _is_typed(context, "server")):
+        return None
+    return state.load(expanded(data_dir, data_dir_default()))
+
+
+def _is_typed(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def choose_catalog(client: Client, catalog: str | None) -> str:

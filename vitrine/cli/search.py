@@ -9,7 +9,7 @@ import typer
 
 from services.mesh.errors import InvalidArgument
 from vitrine.cli import filters, output
-from vitrine.cli.options import CatalogOption, JsonOption, ServerOption
+from vitrine.cli.options import CatalogOption, DataDirOption, JsonOption, ServerOption
 
 if TYPE_CHECKING:
     from vitrine.client import Hit, SearchResults
@@ -20,6 +20,7 @@ _SHOWN_ATTRIBUTES = ("gender", "type", "category", "colour", "price")
 
 
 def search(
+    context: typer.Context,
     query: Annotated[list[str] | None, typer.Argument(help="Words, or the path of a picture.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="Words.")] = None,
     image: Annotated[Path | None, typer.Option("--image", help="The path of a picture.")] = None,
@@ -38,6 +39,7 @@ def search(
     ] = "",
     catalog: CatalogOption = None,
     server: ServerOption = None,
+    data_dir: DataDirOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find products by a picture, words, or another product."""
@@ -55,7 +57,7 @@ def search(
             text = " ".join(query)
     if text is None and image is None and product is None:
         raise InvalidArgument("query", "is empty: give words, a picture or --product")
-    with Client(find_server(server)) as client:
+    with Client(find_server(context, server, data_dir)) as client:
         client.catalog = choose_catalog(client, catalog)
         results = client.search(
             text=text,

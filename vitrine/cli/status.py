@@ -17,18 +17,19 @@ _TIMEOUT_S = 2.0
 _COLOURS = {"serving": "green", "not serving": "yellow", "away": "red"}
 
 
-def status(data_dir: DataDirOption = None, server: ServerOption = None, json: JsonOption = False) -> None:
-    """Show services, catalogues, shards and models. Ends with 1 unless every service serves.
-
-    `--data-dir` names a mesh that runs on this machine and goes before `--server`.
-    """
+def status(
+    context: typer.Context,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show services, catalogues, shards and models. Ends with 1 unless every service serves."""
     import asyncio
 
-    from vitrine.cli.mesh import expanded
-    from vitrine.supervisor import state
-    from vitrine.supervisor.layout import Layout, data_dir_default
+    from vitrine.cli.mesh import find_mesh
+    from vitrine.supervisor.layout import Layout
 
-    running = None if server and not data_dir else state.load(expanded(data_dir, data_dir_default()))
+    running = find_mesh(context, server, data_dir)
     addresses = running.layout.addresses if running else {"gateway": server or Layout().gateway}
     found = asyncio.run(_gather(addresses))
     found = {**_mesh(running), **found}

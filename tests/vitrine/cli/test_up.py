@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from tests.meshes import free_layout
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.cli.main import app
-from vitrine.cli.mesh import find_server
 from vitrine.supervisor import state
 from vitrine.supervisor.layout import Layout, data_dir_default
 from vitrine.supervisor.state import State
@@ -54,12 +53,30 @@ def test_down_without_a_mesh_is_no_failure() -> None:
 
 def test_commands_find_the_mesh_that_runs(gateway: FakeGateway) -> None:
     """The state of a running mesh tells where it listens; without one it is the default."""
-    assert find_server("host:1") == "host:1"
-    assert find_server(None) == Layout().gateway
+    assert _gateway_of("--server", "host:1") == "host:1"
+    assert _gateway_of() == Layout().gateway
     directory = data_dir_default()
     with state.claimed(directory):
         state.save(directory, State(os.getpid(), _base(gateway), 8080, 1, True))
-        assert find_server(None) == gateway.address
+        assert _gateway_of() == gateway.address
+        assert _gateway_of("--server", "host:1") == "host:1"
+
+
+def test_a_data_directory_that_is_typed_goes_before_the_environment(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    """VITRINE_SERVER does not outweigh `--data-dir`, while `--server` outweighs everything."""
+    with state.claimed(tmp_path):
+        state.save(tmp_path, State(os.getpid(), _base(gateway), 8080, 1, True))
+        elsewhere = {"VITRINE_SERVER": "host:1"}
+        assert _gateway_of("--data-dir", str(tmp_path), env=elsewhere) == gateway.address
+        assert _gateway_of("--data-dir", str(tmp_path), "--server", "host:2", env=elsewhere) == "host:2"
+        assert _gateway_of(env={"VITRINE_DATA_DIR": str(tmp_path), **elsewhere}) == "host:1"
+
+
+def _gateway_of(*arguments: str, env: dict[str, str] | None = None) -> str:
+    found = json.loads(CliRunner().invoke(app, ["status", "--json", *arguments], env=env).stdout)
+    return str(found["services"][0]["address"])
 
 
 def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway) -> None:

@@ -1,7 +1,7 @@
 """Vitrine: visual product search as a gRPC microservice mesh.
 
-The names below come from `vitrine.client`, imported when first used: the services import `vitrine.v1` and
-must not pay for the client.
+The names below come from `vitrine.client`, and `VitrineError` from `vitrine.errors`, imported when first
+used: the services import `vitrine.v1` and must not pay for the client.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from vitrine.client import (
         SearchResults as SearchResults,
     )
+    from vitrine.errors import (
+        VitrineError as VitrineError,
+    )
 
 __version__ = "0.1.0"
 
@@ -50,10 +53,12 @@ __all__ = [
     "Product",
     "Range",
     "SearchResults",
+    "VitrineError",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("vitrine.client"), name)
+        module = "vitrine.errors" if name == "VitrineError" else "vitrine.client"
+        return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

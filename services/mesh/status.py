@@ -47,7 +47,7 @@ def to_status(error: errors.VitrineError) -> status_pb2.Status:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return status_pb2.Status(code=_code(error), message=_text(error), details=details)
+    return status_pb2.Status(code=_code(error), message=str(error), details=details)
 
 
 def abort_arguments(error: errors.VitrineError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
@@ -110,12 +110,6 @@ def _code(error: errors.VitrineError) -> int:
         if kind in _CODES:
             return _CODES[kind]
     return int(code_pb2.INTERNAL)
-
-
-def _text(error: errors.VitrineError) -> str:
-    if isinstance(error, errors.InvalidArgument) and error.field:
-        return f"{error.field}: {error.message}"
-    return error.message
 
 
 def _packed(

@@ -11,60 +11,76 @@ from services.mesh.errors import InvalidArgument
 Value = str | float | bool
 Kind = Literal["text", "number", "flag"]
 
+_CURRENCIES = (
+    "eur",
+    "usd",
+    "gbp",
+    "chf",
+    "sek",
+    "nok",
+    "dkk",
+    "pln",
+    "czk",
+    "jpy",
+    "cny",
+    "inr",
+    "aud",
+    "cad",
+)
+
 # Our name -> the columns that may hold it, as snake_case, the most specific first: of several that are there
-# the first is taken, the others stay attributes under their own names.
+# the first is taken, the others stay attributes under their own names. Names with two meanings (`amount`,
+# `label`, `code`) are left to whoever knows the table.
 ALIASES: Mapping[str, Sequence[str]] = {
-    "id": ("id", "product_id", "article_id", "sku"),
+    "id": (
+        *("id", "product_id", "article_id", "item_id", "sku", "product_sku", "item_sku"),
+        *("article_number", "item_number", "product_number", "article_no", "item_no", "product_no"),
+        *("asin", "handle", "variant_sku", "ean", "gtin", "upc", "barcode"),
+    ),
     "image": (
-        "image",
-        "image_path",
-        "image_file",
-        "filename",
-        "file_name",
-        "file",
-        "photo",
-        "image_link",
-        "image_url",
+        *("image", "image_path", "image_file", "image_filename", "image_name", "filename", "file_name"),
+        *("file", "file_path", "photo", "photo_path", "photo_file", "photo_name", "photo_url"),
+        *("picture", "picture_path", "picture_file", "picture_url", "img", "img_path", "img_file", "img_url"),
+        *("image_link", "image_url", "image_src", "main_image", "main_image_url", "base_image"),
+        *("images", "image_urls", "photos", "pictures", "thumbnail", "thumbnail_url"),
     ),
-    "title": ("title", "product_display_name", "display_name", "prod_name", "product_name", "name"),
-    "description": ("description", "detail_desc", "product_description"),
-    "gender": ("gender", "sex", "target_gender", "gender_name"),
+    "title": (
+        *("title", "product_title", "item_title", "product_display_name", "display_name", "prod_name"),
+        *("product_name", "item_name", "article_name", "name"),
+    ),
+    "description": (
+        *("description", "detail_desc", "product_description", "item_description", "long_description"),
+        *("full_description", "body_html", "short_description", "product_desc", "desc"),
+    ),
+    "gender": (
+        *("gender", "sex", "target_gender", "product_gender", "gender_name", "target_group"),
+        *("target_audience", "ideal_for"),
+    ),
     "category": (
-        "sub_category",
-        "category",
-        "product_category",
-        "category_name",
-        "product_group",
-        "product_group_name",
-        "department",
-        "department_name",
+        *("sub_category", "category", "product_category", "category_name", "item_category"),
+        *("product_group", "product_group_name", "google_product_category", "categories"),
+        *("category_path", "main_category", "master_category", "department", "department_name"),
     ),
-    "type": ("article_type", "product_type", "product_type_name", "type", "kind"),
+    "type": (
+        *("article_type", "product_type", "product_type_name", "item_type", "type", "type_name"),
+        *("garment_type", "clothing_type", "kind"),
+    ),
     "colour": (
-        "base_colour",
-        "base_color",
-        "colour",
-        "color",
-        "colour_group_name",
-        "colour_name",
-        "color_name",
+        *("base_colour", "base_color", "colour", "color", "colour_name", "color_name", "main_colour"),
+        *("main_color", "primary_colour", "primary_color", "product_colour", "product_color"),
+        *("colour_group_name", "color_group_name", "colours", "colors"),
     ),
-    "group_id": ("group_id", "item_group_id", "product_code"),
+    "group_id": ("group_id", "item_group_id", "product_group_id", "parent_id", "parent_sku", "product_code"),
     "price": (
-        "price",
-        "sale_price",
-        "unit_price",
-        "list_price",
-        "regular_price",
-        "cost",
-        "price_eur",
-        "price_usd",
+        *("price", "unit_price", "product_price", "item_price", "selling_price", "current_price"),
+        *("final_price", "regular_price", "list_price", "retail_price", "standard_price", "variant_price"),
+        *("price_amount", *(f"price_{currency}" for currency in _CURRENCIES), "sale_price", "cost"),
     ),
-    "brand": ("brand", "brand_name", "manufacturer", "vendor"),
-    "pattern": ("pattern", "graphical_appearance_name"),
-    "season": ("season",),
-    "usage": ("usage",),
-    "url": ("url", "link", "product_url"),
+    "brand": ("brand", "brand_name", "product_brand", "manufacturer", "vendor"),
+    "pattern": ("pattern", "pattern_name", "graphical_appearance_name"),
+    "season": ("season", "season_name"),
+    "usage": ("usage", "occasion"),
+    "url": ("url", "link", "product_url", "product_link", "page_url", "permalink"),
 }
 
 # Facts of an image file, not of a product.
@@ -106,11 +122,12 @@ def assign(headers: Sequence[str], chosen: Mapping[str, str] | None = None) -> d
         name = snake_case(header)
         if name and name not in IGNORED and index not in columns.values():
             found.setdefault(name, index)
-    columns |= {
-        canonical: found.pop(next(alias for alias in aliases if alias in found))
-        for canonical, aliases in ALIASES.items()
-        if canonical not in columns and any(alias in found for alias in aliases)
-    }
+    for canonical, aliases in ALIASES.items():
+        # `PRODUCTID` says where its words end no more than `productid`.
+        names = {_joined(name): name for name in reversed(found)}
+        alias = next((alias for alias in map(_joined, aliases) if alias in names), None)
+        if canonical not in columns and alias is not None:
+            columns[canonical] = found.pop(names[alias])
     for name, index in found.items():
         if len(columns) < MAX_ATTRIBUTES:
             columns.setdefault(f"source_{name}" if name in ALIASES else name, index)
@@ -118,11 +135,23 @@ def assign(headers: Sequence[str], chosen: Mapping[str, str] | None = None) -> d
 
 
 def _column(name: str, header: str, headers: Sequence[str]) -> int:
+    choice = f"{name}={header}"
     if name not in ALIASES:
-        raise InvalidArgument("map", f"there is no field {name!r}, there are {', '.join(ALIASES)}")
-    if header not in headers:
-        raise InvalidArgument("map", f"there is no column {header!r}, there are {', '.join(headers)}")
-    return headers.index(header)
+        raise InvalidArgument(
+            "map", f"{choice}: there is no field {name!r}, the fields are {', '.join(ALIASES)}"
+        )
+    # As it is written, else whatever its capitals and blanks.
+    for form in (str.strip, str.casefold, snake_case):
+        wanted, written = form(header), [form(each) for each in headers]
+        if wanted and wanted in written:
+            return written.index(wanted)
+    raise InvalidArgument(
+        "map", f"{choice}: there is no column {header!r}, the columns are {', '.join(headers)}"
+    )
+
+
+def _joined(name: str) -> str:
+    return name.replace("_", "")
 
 
 def values(cell: str) -> list[str]:

@@ -281,7 +281,11 @@ def _table_of(root: Path) -> Path | None:
     """`products.csv`, else the only table there is, else None."""
     if (root / TABLE).is_file():
         return root / TABLE
-    tables = sorted(path for path in root.glob("*.csv") if path.is_file())
+    tables = sorted(
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() == ".csv" and not path.name.startswith(".") and path.is_file()
+    )
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise InvalidArgument("folder", f"{root} has several tables ({names}): call the right one {TABLE}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.mesh.errors import InvalidArgument
+from services.mesh.errors import InvalidArgument, VitrineError
 from vitrine.cli import output
 from vitrine.cli.options import CatalogOption, DataDirOption, JsonOption, ServerOption
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vitrine.client.indexing import RowOutcome
 
 _PLAIN_LINE_EVERY_S = 5.0
-_FIRST_PATIENCE_S = 3.0
 _SHOWN_PROBLEMS = 10
 _LISTED_PROBLEMS = 100
 
@@ -124,13 +123,12 @@ def index(
     from vitrine.cli.mesh import find_server
 
     chosen = dict(_choice(given) for given in map_ or ())
-    summary = run(
-        directory,
-        catalog=catalog or "default",
-        server=find_server(context, server, data_dir),
-        report=report,
-        chosen=chosen,
-    )
+    address = find_server(context, server, data_dir)
+    try:
+        summary = run(directory, catalog=catalog or "default", server=address, report=report, chosen=chosen)
+    except KeyboardInterrupt:
+        output.say("interrupted; run the same command again to go on")
+        raise typer.Exit(output.INTERRUPTED) from None
     if json:
         output.print_json(summary.as_json())
     else:
@@ -199,15 +197,19 @@ async def _index(
     show_progress: Callable[[], None],
     write: Callable[[RowOutcome], None],
 ) -> None:
-    from vitrine.client import AsyncClient, indexing
+    from vitrine.client import AsyncClient, indexing, operations
 
     policy = indexing.Policy()
     start = time.monotonic()
+
+    def tell(error: VitrineError) -> None:
+        away = "the gateway does not answer" if error.reason == operations.NO_ANSWER else error.message
+        output.say(f"{away}, trying again for up to {policy.patience_s:.0f} s")
+
     async with AsyncClient(server, catalog=summary.catalog) as client:
-        # A server that never answered is likely not there at all; one that goes away midway comes back.
-        if await indexing.ensure_catalog(client, replace(policy, patience_s=_FIRST_PATIENCE_S)):
+        if await indexing.ensure_catalog(client, policy, on_outage=tell):
             output.say(f"created catalogue {summary.catalog}")
-        async for outcomes in indexing.index(client, folder, policy):
+        async for outcomes in indexing.index(client, folder, policy, on_outage=tell):
             for outcome in outcomes:
                 summary.add(outcome)
                 write(outcome)

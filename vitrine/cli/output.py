@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 OK, FAILED, USAGE, SOME_ROWS_FAILED = 0, 1, 2, 3
+# What shells take for ended by Ctrl-C.
+INTERRUPTED = 130
 
 _JSON = "vitrine.json"
+
+# Fields that are options, which people know by their dashes.
+_OPTIONS = frozenset(
+    {
+        *("catalog", "catalog-dir", "filter", "http-port", "image", "k", "map", "page_token", "port-base"),
+        *("product", "profile", "report", "shards", "text"),
+    }
+)
 
 
 def choose_json(context: typer.Context, value: bool) -> bool:
@@ -63,7 +73,8 @@ def report(context: typer.Context, error: VitrineError) -> int:
     if is_json(context):
         print_json({"error": {"reason": error.reason, "field": field, "message": error.message}})
     else:
-        where = f"{field}: " if field else ""
+        option = f"--{field.replace('_', '-')}" if field in _OPTIONS else field
+        where = f"{option}: " if field else ""
         err().print(f"[bold red]error[/]: {_escaped(where + error.message)}", soft_wrap=True)
     return USAGE if isinstance(error, InvalidArgument) else FAILED
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.mesh.errors import InvalidArgument
+from services.mesh.errors import InvalidArgument, VitrineError
 from vitrine.cli import filters, output
 from vitrine.cli.options import CatalogOption, DataDirOption, JsonOption, ServerOption
 
 if TYPE_CHECKING:
-    from vitrine.client import Hit, SearchResults
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from vitrine.client import Client, Facet, Hit, SearchResults
+    from vitrine.client.queries import Query
 
 _BAND_COLOURS = {"high": "green", "medium": "yellow", "low": "red"}
 _SHOWN_DROPPED = 5
+_SHOWN_VALUES = 10
 _SHOWN_ATTRIBUTES = ("gender", "type", "category", "colour", "price")
 
 
@@ -49,38 +56,72 @@ def search(
     if query:
         if text is not None or image is not None:
             raise InvalidArgument("query", "give it once: as an argument, or with --text or --image")
-        if Path(query[0]).is_file() and len(query) == 1:
+        if len(query) == 1 and _is_path(query[0]):
             image = Path(query[0])
-        elif len(query) == 1 and _looks_like_a_picture(query[0]):
-            raise InvalidArgument("query", f"there is no file {query[0]!r}; for words use --text")
+            if not image.is_file():
+                raise InvalidArgument("query", f"there is no file {query[0]!r}; for words use --text")
         else:
             text = " ".join(query)
     if text is None and image is None and product is None:
         raise InvalidArgument("query", "is empty: give words, a picture or --product")
+    expressions = filter_ or ()
+    wanted: Query = {"text": text, "image": image, "product": product, "profile": profile}
+    page: Query = {
+        **wanted,
+        "k": k,
+        "filter": filters.parse(expressions),
+        # A program takes what it wants; people ask for it.
+        "explain": explain or json,
+        "page_token": page_token,
+    }
     with Client(find_server(context, server, data_dir)) as client:
         client.catalog = choose_catalog(client, catalog)
-        results = client.search(
-            text=text,
-            image=image,
-            product=product,
-            k=k,
-            filter=filters.parse(filter_ or ()),
-            profile=profile,
-            # A program takes what it wants; people ask for it.
-            explain=explain or json,
-            page_token=page_token,
-        )
+        try:
+            results = client.search(**page)
+        except InvalidArgument as error:
+            raise _as_typed(error, expressions, image) from error
+        attributes = filters.compared(expressions)
+        is_filtered_empty = attributes and not results.hits and not page_token
+        facets = _facets(client, wanted, attributes) if is_filtered_empty and not json else ()
     if json:
         output.print_json(as_json(results))
     else:
         _print(results, explain=explain)
+        for facet in facets:
+            output.say(f"{facet.attribute} is one of: {_counted(facet)}")
 
 
-def _looks_like_a_picture(query: str) -> bool:
-    """Whether one word without blanks is meant as the path of a picture."""
+def _is_path(query: str) -> bool:
+    """Whether an argument is the path of a file, or was meant as one; `black/white` is a word."""
     from vitrine.catalogs.folder import SUFFIXES
 
-    return " " not in query and query.lower().endswith(SUFFIXES)
+    meant = query.startswith(("/", "./", "../", "~/")) or query.lower().endswith(SUFFIXES)
+    return (meant and " " not in query) or Path(query).is_file()
+
+
+def _as_typed(error: InvalidArgument, expressions: Sequence[str], image: Path | None) -> InvalidArgument:
+    """What the gateway says of a field of its request, said of what was typed."""
+    field = error.field
+    if expression := filters.expression_at(expressions, field):
+        field = f"--filter {expression}"
+    elif part := re.match(r"parts\[\d+\]\.(text|image|product)", field):
+        field = str(image) if part[1] == "image" else part[1]
+    return InvalidArgument(field, error.message, reason=error.reason)
+
+
+def _facets(client: Client, wanted: Query, attributes: Sequence[str]) -> Sequence[Facet]:
+    """The values that the attributes have in the whole catalogue; nothing where they cannot be had."""
+    try:
+        counting: Query = {**wanted, "k": 1, "facets": attributes}
+        return client.search(**counting).facets
+    except VitrineError:
+        # The answer itself was had, and this is a hint.
+        return ()
+
+
+def _counted(facet: Facet) -> str:
+    shown = [f"{_word(value)} ({count})" for value, count in facet.counts[:_SHOWN_VALUES]]
+    return ", ".join([*shown, "..."] if len(facet.counts) > _SHOWN_VALUES else shown)
 
 
 def as_json(results: SearchResults) -> dict[str, Any]:
@@ -118,24 +159,19 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
 
 
 def _print(results: SearchResults, *, explain: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("#", justify="right")
-    table.add_column("similarity", justify="right")
-    table.add_column("product", no_wrap=True)
-    table.add_column("title", overflow="fold")
-    table.add_column("attributes", style="dim", overflow="fold")
-    for place, hit in enumerate(results.hits, start=1):
-        shown = Text(f"{hit.similarity:.0f} {hit.band}", style=_BAND_COLOURS.get(hit.band, ""))
-        table.add_row(
-            str(place), shown, Text(hit.product.id), Text(hit.product.title), Text(_attributes(hit))
-        )
-        if explain:
-            table.add_row("", "", "", Text(_terms(hit), style="dim"), "")
     console = output.out()
-    console.print(table if results.hits else "Nothing found.")
+    if explain and results.query_labels:
+        understood = (
+            f"{label.name} {label.value} ({label.probability:.2f})" for label in results.query_labels
+        )
+        console.print(f"understood: {', '.join(understood)}", markup=False)
+    if not results.hits:
+        console.print("Nothing found.")
+    elif explain:
+        for place, hit in enumerate(results.hits, start=1):
+            console.print(_explained(place, hit))
+    else:
+        console.print(_table(results.hits))
     for dropped in results.dropped[:_SHOWN_DROPPED]:
         output.say(f"left out {dropped.product}: {dropped.reason}")
     if len(results.dropped) > _SHOWN_DROPPED:
@@ -146,16 +182,62 @@ def _print(results: SearchResults, *, explain: bool) -> None:
     output.say(f"{results.took_ms:.0f} ms · {results.profile} · {shards}")
 
 
+def _table(hits: Sequence[Hit]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("#", justify="right")
+    table.add_column("similarity", justify="right")
+    table.add_column("product", no_wrap=True)
+    table.add_column("title", overflow="fold")
+    table.add_column("attributes", style="dim", overflow="fold")
+    for place, hit in enumerate(hits, start=1):
+        table.add_row(
+            str(place),
+            _similarity(hit),
+            Text(hit.product.id),
+            Text(hit.product.title),
+            Text(_attributes(hit)),
+        )
+    return table
+
+
+def _explained(place: int, hit: Hit) -> RenderableType:
+    """A hit, and below it the sum that its score is, over the whole width."""
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    head = Text.assemble(
+        f"{place:>2}  ",
+        _similarity(hit),
+        f"  {hit.product.id}  {hit.product.title}  ",
+        (_attributes(hit), "dim"),
+    )
+    terms = [
+        Text(f"{term.name} {term.contribution:+.3f}{' (absent)' if term.absent else ''}", style="dim")
+        for term in hit.terms
+    ]
+    total = Text(f"score {hit.score:.3f} =")
+    return Group(head, Padding(Columns([total, *terms], padding=(0, 2)), (0, 0, 0, 4)))
+
+
+def _similarity(hit: Hit) -> Text:
+    from rich.text import Text
+
+    return Text(f"{hit.similarity:.0f} {hit.band}", style=_BAND_COLOURS.get(hit.band, ""))
+
+
 def _attributes(hit: Hit) -> str:
     attributes = hit.product.attributes
     return ", ".join(_words(attributes[name]) for name in _SHOWN_ATTRIBUTES if name in attributes)
 
 
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _words(value: object) -> str:
     return " ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
-
-
-def _terms(hit: Hit) -> str:
-    return ", ".join(
-        f"{term.name} {term.contribution:+.3f}{' (absent)' if term.absent else ''}" for term in hit.terms
-    )

@@ -202,7 +202,9 @@ def _print(found: dict[str, Any]) -> None:
     for made in (services, catalogs, shards, models):
         if made.row_count:
             output.out().print(made, "")
-    if found["services"][0]["status"] == "away":
-        output.say("start the mesh with `vitrine up`")
+    is_away = any(each["name"] == "gateway" and each["status"] == "away" for each in found["services"])
+    if is_away and not found["supervised"]:
+        # Where there is a supervisor it starts the gateway again.
+        output.say("the gateway is away: start it with `vitrine up`")
     if found["url"]:
         output.out().print(f"page: {found['url']} · supervisor: process {found['pid']}", soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,13 +15,14 @@ from services.mesh.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
     Retryable,
     VitrineError,
 )
 from vitrine.catalogs.folder import CatalogRow, RowProblem
 from vitrine.client import operations
 from vitrine.client.asynchronous import AsyncClient
-from vitrine.client.operations import Operation, Response, Result
+from vitrine.client.operations import NO_ANSWER, Operation, Response, Result
 from vitrine.client.products import (
     MAX_BATCH_BYTES,
     Photo,
@@ -67,16 +68,20 @@ class RowOutcome:
         return bool(self.message)
 
 
-async def ensure_catalog(client: AsyncClient, policy: Policy) -> bool:
+async def ensure_catalog(
+    client: AsyncClient, policy: Policy, *, on_outage: Callable[[VitrineError], None] | None = None
+) -> bool:
     """Create the client's catalogue where it is missing; whether it was.
 
-    Raises what remains after the policy's retries.
+    `on_outage` is called as by `index`. Raises what remains after the policy's retries; where nothing answers
+    the first call, that is at once: a gateway that was never there is not one that restarts.
     """
+    patience = _Patience(policy, on_outage, answered=False)
     try:
-        await _patiently(client, operations.get_catalog(client.catalog, policy.timeouts), policy)
+        await patience.run(client, operations.get_catalog(client.catalog, policy.timeouts))
     except NotFound:
         try:
-            await _patiently(client, operations.create_catalog(client.catalog, policy.timeouts), policy)
+            await patience.run(client, operations.create_catalog(client.catalog, policy.timeouts))
         except AlreadyExists:
             return False
         return True
@@ -84,14 +89,20 @@ async def ensure_catalog(client: AsyncClient, policy: Policy) -> bool:
 
 
 async def index(
-    client: AsyncClient, rows: Iterable[CatalogRow | RowProblem], policy: Policy
+    client: AsyncClient,
+    rows: Iterable[CatalogRow | RowProblem],
+    policy: Policy,
+    *,
+    on_outage: Callable[[VitrineError], None] | None = None,
 ) -> AsyncIterator[list[RowOutcome]]:
     """Write rows as products, and yield their outcomes batch by batch as they become known.
 
     A bad row is an outcome, never an error. What was written before and did not change is `unchanged`, so an
-    interrupted run is merely run again. Raises NotFound, FailedPrecondition, or the Retryable that outlasted
-    the policy's patience: then nothing further would succeed.
+    interrupted run is merely run again. `on_outage` is called once each time that something is away and is
+    waited for, with the error that said so. Raises NotFound, FailedPrecondition, or the Retryable that
+    outlasted the policy's patience: then nothing further would succeed.
     """
+    patience = _Patience(policy, on_outage, answered=True)
     writing: set[asyncio.Task[list[RowOutcome]]] = set()
     try:
         for batch in _batches(rows, policy):
@@ -99,7 +110,7 @@ async def index(
                 done, writing = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     yield task.result()
-            writing.add(asyncio.create_task(_write(client, batch, policy)))
+            writing.add(asyncio.create_task(_write(client, batch, policy, patience)))
         for finished in asyncio.as_completed(list(writing)):
             yield await finished
     finally:
@@ -125,14 +136,14 @@ def _batches(
 
 
 async def _write(
-    client: AsyncClient, rows: Sequence[CatalogRow | RowProblem], policy: Policy
+    client: AsyncClient, rows: Sequence[CatalogRow | RowProblem], policy: Policy, patience: _Patience
 ) -> list[RowOutcome]:
     prepared, outcomes = await asyncio.to_thread(_prepare, client.catalog, rows)
     for chunk in _within_bytes(prepared):
         messages = [product.message for product in chunk]
         operation = operations.upsert(client.catalog, messages, clear_photos=False, timeouts=policy.timeouts)
         try:
-            report = await _patiently(client, operation, policy)
+            report = await patience.run(client, operation)
         except (NotFound, FailedPrecondition, Retryable, DeadlineExceeded):
             raise
         except VitrineError as error:
@@ -229,16 +240,41 @@ def _within_bytes(prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
         yield chunk
 
 
-async def _patiently(client: AsyncClient, operation: Operation[Response, Result], policy: Policy) -> Result:
-    backoff = Backoff(initial_s=policy.first_backoff_s, max_s=policy.max_backoff_s, jitter=0.5)
-    give_up_at = time.monotonic() + policy.patience_s
-    while True:
-        try:
-            return await client.run(operation)
-        except (Retryable, DeadlineExceeded) as error:
-            delay_s = backoff.next_s()
-            if isinstance(error, Retryable) and error.reason != "NO_ANSWER":
-                delay_s = max(delay_s, min(error.retry_after_s, policy.max_backoff_s))
-            if time.monotonic() + delay_s > give_up_at:
-                raise
-        await asyncio.sleep(delay_s)
+class _Patience:
+    """Makes calls again that found a service away or full, and tells of each outage once."""
+
+    def __init__(
+        self, policy: Policy, on_outage: Callable[[VitrineError], None] | None, *, answered: bool
+    ) -> None:
+        self._policy = policy
+        self._on_outage = on_outage
+        self._answered = answered
+        self._is_outage = False
+
+    async def run(self, client: AsyncClient, operation: Operation[Response, Result]) -> Result:
+        """Do one operation; raises what remains when the policy's patience ends."""
+        policy = self._policy
+        backoff = Backoff(initial_s=policy.first_backoff_s, max_s=policy.max_backoff_s, jitter=0.5)
+        give_up_at = time.monotonic() + policy.patience_s
+        while True:
+            try:
+                result = await client.run(operation)
+            except (Retryable, DeadlineExceeded) as error:
+                delay_s = backoff.next_s()
+                if isinstance(error, Retryable) and error.reason != NO_ANSWER:
+                    self._answered = True
+                    delay_s = max(delay_s, min(error.retry_after_s, policy.max_backoff_s))
+                if not self._answered or time.monotonic() + delay_s > give_up_at:
+                    raise
+                self._tell(error)
+            else:
+                self._is_outage = False
+                return result
+            await asyncio.sleep(delay_s)
+
+    def _tell(self, error: VitrineError) -> None:
+        # A full queue is how the mesh sets our pace, not an outage.
+        if self._is_outage or self._on_outage is None or isinstance(error, ResourceExhausted):
+            return
+        self._is_outage = True
+        self._on_outage(error)

@@ -24,6 +24,9 @@ Result = TypeVar("Result")
 
 _PAGE_SIZE = 100
 
+# The reason of the Unavailable that no server sent.
+NO_ANSWER = "NO_ANSWER"
+
 
 @dataclass(frozen=True)
 class Operation(Generic[Response, Result]):
@@ -174,7 +177,7 @@ def domain_error(server: str, error: grpc.RpcError) -> VitrineError:
     call = cast("grpc.aio.AioRpcError", error)
     answered = any(key == "grpc-status-details-bin" for key, _ in call.trailing_metadata() or ())
     if call.code() is grpc.StatusCode.UNAVAILABLE and not answered:
-        return Unavailable(f"nothing answers at {server}: is `vitrine up` running?", reason="NO_ANSWER")
+        return Unavailable(f"nothing answers at {server}: is `vitrine up` running?", reason=NO_ANSWER)
     return from_rpc_error(call)
 
 

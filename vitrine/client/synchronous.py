@@ -25,7 +25,7 @@ class Client:
     """Searches and writes one catalogue through the gateway at `server`.
 
     Every call has a deadline, and calls that found the gateway away are retried for a moment. Methods raise
-    the errors of `services.mesh.errors`: NotFound, InvalidArgument with the field's name, Unavailable, ...
+    the errors of `vitrine.errors`: NotFound, InvalidArgument with the field's name, Unavailable, ...
     Safe to share between threads. Closes with `close` or as a context manager.
     """
 

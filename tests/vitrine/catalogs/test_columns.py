@@ -101,3 +101,41 @@ def test_what_is_no_price_is_refused(cell: str) -> None:
     """A text without a number, with two, or with one of impossible form raises ValueError."""
     with pytest.raises(ValueError, match="is not a price"):
         columns.price(cell)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("SKU", "id"), ("PRODUCTID", "id"), ("Handle", "id"), ("Article No.", "id"),
+        ("Photo", "image"), ("Image Src", "image"), ("imageURL", "image"), ("FILENAME", "image"),
+        ("Product Name", "title"), ("Body (HTML)", "description"), ("Sex", "gender"),
+        ("Target-Group", "gender"), ("Department", "category"), ("Categories", "category"),
+        ("Kind", "type"), ("Color Name", "colour"), ("COST", "price"), ("Price (EUR)", "price"),
+        ("Price €", "price"), ("Regular price", "price"), ("Vendor", "brand"), ("Occasion", "usage"),
+    ],
+)  # fmt: skip
+def test_names_that_shops_use_are_known(header: str, name: str) -> None:
+    """Whatever its capitals, blanks and punctuation, a usual name is taken for what it means."""
+    assert columns.assign([header]) == {name: 0}
+
+
+def test_no_name_has_two_meanings() -> None:
+    """Each alias belongs to one of our names, also without its underscores."""
+    meanings = [{alias.replace("_", "") for alias in names} for names in columns.ALIASES.values()]
+    aliases = [alias for names in meanings for alias in names]
+    assert len(set(aliases)) == len(aliases)
+
+
+def test_a_name_of_two_meanings_stays_an_attribute() -> None:
+    """An amount may be a price or a stock: it is not guessed."""
+    assert columns.assign(["id", "amount"]) == {"id": 0, "amount": 1}
+
+
+def test_a_choice_goes_before_the_aliases() -> None:
+    """The column chosen is found whatever its capitals, in any script, and the alias stays an attribute."""
+    assert columns.assign(["id", "Price", "Purchase Cost"], {"price": "purchase cost"}) == {
+        "price": 2,
+        "id": 0,
+        "source_price": 1,
+    }
+    assert columns.assign(["id", "цвет"], {"colour": "Цвет"}) == {"colour": 1, "id": 0}

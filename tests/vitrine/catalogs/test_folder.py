@@ -285,3 +285,11 @@ def test_real_catalogues(shared_data: Path | None, drawn_catalog: Path) -> None:
         assert all("category" in row.attributes for row in found if row.title)
         with Image.open(found[0].photos[0]) as picture:
             assert picture.width > 0
+
+
+def test_a_table_of_any_name_and_case_is_taken_when_it_is_the_only_one(tmp_path: Path) -> None:
+    """Hidden files do not count, and the suffix may have capitals."""
+    (tmp_path / "a.jpg").write_bytes(b"not looked at")
+    (tmp_path / ".lock.csv").write_text("nothing")
+    (tmp_path / "EXPORT.CSV").write_text("id\na\n")
+    assert CatalogFolder(tmp_path).table == tmp_path / "EXPORT.CSV"

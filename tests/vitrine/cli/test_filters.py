@@ -1,7 +1,7 @@
 import pytest
 
 from services.mesh.errors import InvalidArgument
-from vitrine.cli.filters import parse
+from vitrine.cli.filters import compared, expression_at, parse
 
 
 def test_no_expression_is_no_filter() -> None:
@@ -71,9 +71,35 @@ def test_inferred_labels_can_be_asked_for() -> None:
     assert message.all_of[0].any_of[0].attribute == "inferred.gender"
 
 
-@pytest.mark.parametrize("expression", ["", "gender", "gender=", "=Women", "Gender=Women", "a b=c"])
+@pytest.mark.parametrize("expression", ["", "gender", "gender=", "=Women", "a b=c"])
 def test_what_is_no_expression_is_refused(expression: str) -> None:
     """A typing error is told rather than searched for."""
     with pytest.raises(InvalidArgument) as caught:
         parse([expression])
     assert caught.value.field == "filter"
+
+
+def test_names_are_made_small() -> None:
+    """Attributes have no capitals, so `Gender` is `gender`; values stay as they are."""
+    assert parse(["Gender=Women"]) == parse(["gender=Women"])
+
+
+def test_a_field_of_the_filter_leads_back_to_its_expression() -> None:
+    """What the gateway refuses can be told in the words that were typed."""
+    expressions = ["colour=Red", "size=42", "colour=Pink", "brand!=Acme"]
+    found = {
+        field: expression_at(expressions, field)
+        for field in (
+            "filter.all_of[0].any_of[1].attribute",
+            "filter.all_of[1].any_of[1].equals",
+            "filter.all_of[2]",
+            "filter.all_of",
+            "k",
+        )
+    }
+    assert list(found.values()) == ["colour=Pink", "size=42", "brand!=Acme", None, None]
+
+
+def test_attributes_that_are_compared_are_known_apart_from_ranges() -> None:
+    """Each is named once, in the order in which they were typed."""
+    assert compared(["Size=42", "price=..10", "colour=Red", "colour!=Pink"]) == ["size", "colour"]

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from services.mesh.errors import ResourceExhausted, Unavailable
 from tests.vitrine.fake_gateway import BAD_PHOTO, FakeGateway
 from vitrine.cli import index
 from vitrine.cli.main import app
+from vitrine.client import indexing
+from vitrine.client.indexing import Policy
 
 
 @pytest.fixture
@@ -47,11 +50,8 @@ def test_columns_are_told(gateway: FakeGateway, folder: Path) -> None:
     assert _index(gateway, str(folder), "--map", "usage").exit_code == 2
 
 
-def test_a_server_that_never_answered_is_not_waited_for(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without anybody there the command fails soon, as every other does."""
-    monkeypatch.setattr(index, "_FIRST_PATIENCE_S", 0.1)
+def test_a_server_that_never_answered_is_not_waited_for(folder: Path) -> None:
+    """Without anybody there the command fails at once, as every other does."""
     result = CliRunner().invoke(app, ["index", str(folder), "--server", "127.0.0.1:9"])
     assert result.exit_code == 1
     assert "is `vitrine up` running?" in result.stderr
@@ -92,4 +92,41 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(
     """An index run of an hour does not end in a report that was never possible."""
     result = _index(gateway, str(drawn_catalog), "--report", str(tmp_path / "no" / "report.csv"))
     assert result.exit_code == 2
+    assert not gateway.upserts
+
+
+def test_an_outage_is_told_and_waited_for(
+    gateway: FakeGateway, drawn_catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is away for longer than the channel bridges by itself is said in a line, and then it goes on."""
+    monkeypatch.setattr(indexing, "Policy", lambda: Policy(first_backoff_s=0.001, max_backoff_s=0.01))
+    gateway.catalogs["default"] = {}
+    gateway.failures.append(ResourceExhausted("a full queue is no outage", retry_after_s=0.0))
+    gateway.failures.extend([Unavailable("the embedder is away", retry_after_s=0.0)] * 9)
+    result = _index(gateway, str(drawn_catalog))
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("the embedder is away, trying again for up to 180 s") == 1
+    assert "full queue" not in result.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    gateway: FakeGateway, drawn_catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends with what shells expect of it, and without a traceback."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "run", interrupted)
+    result = _index(gateway, str(drawn_catalog))
+    assert result.exit_code == 130
+    assert "interrupted; run the same command again to go on" in result.stderr
+
+
+def test_a_choice_that_fits_nothing_names_field_and_column(gateway: FakeGateway, drawn_catalog: Path) -> None:
+    """Both sides of a wrong `--map` are in the message, and nothing is sent."""
+    for choice in ("price=Preis", "costs=price"):
+        result = _index(gateway, str(drawn_catalog), "--map", choice)
+        assert result.exit_code == 2
+        assert f"error: --map: {choice}: there is no" in result.stderr
     assert not gateway.upserts

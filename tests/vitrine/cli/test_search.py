@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from services.mesh.errors import InvalidArgument
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine import Client, Photo, Product
+from vitrine.cli import output, search
 from vitrine.cli.main import app
+from vitrine.client.results import results_of
+from vitrine.v1 import catalog_pb2, common_pb2, search_pb2
 
 
 @pytest.fixture
@@ -113,3 +119,77 @@ def test_without_any_catalogue_the_way_to_one_is_told(gateway: FakeGateway) -> N
     result = _search(gateway, "shoe")
     assert result.exit_code == 2
     assert "vitrine index" in result.stderr
+
+
+@pytest.mark.parametrize("path", ["/nope/photo", "./photo", "../a/photo.png"])
+def test_what_looks_like_a_path_is_no_word(shop: FakeGateway, path: str) -> None:
+    """A path to nothing is a usage error that says how to search for the words."""
+    result = _search(shop, path)
+    assert result.exit_code == 2
+    assert f"there is no file '{path}'; for words use --text" in result.stderr
+    assert _search(shop, "black/white").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("filter.all_of[1].any_of[0].attribute", "error: --filter Fit=Slim: no such thing"),
+        ("parts[1].image.image", "shoe.jpg: no such thing"),
+        ("parts[0].text", "error: --text: no such thing"),
+        ("k", "error: --k: no such thing"),
+        ("page_token", "error: --page-token: no such thing"),
+    ],
+)
+def test_what_is_refused_is_told_as_it_was_typed(
+    shop: FakeGateway, tmp_path: Path, field: str, said: str
+) -> None:
+    """People see options and files, not paths in a request."""
+    picture = tmp_path / "shoe.jpg"
+    picture.write_bytes(b"jpeg")
+    shop.failures.extend([InvalidArgument(field, "no such thing")])
+    filters = ("-f", "gender=Women", "-f", "Fit=Slim")
+    result = _search(shop, "--catalog", "shop", "--text", "red", "--image", str(picture), *filters)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "parts[" not in result.stderr
+
+
+def test_a_filter_that_finds_nothing_tells_the_values(gateway: FakeGateway) -> None:
+    """Which values there are is told to people, once an attribute; a program is not asked to read it."""
+    gateway.catalogs["shop"] = {}
+    filters = ("-f", "colour=Rde", "-f", "price=1..2")
+    result = _search(gateway, "shoe", *filters)
+    assert "Nothing found." in result.stdout
+    assert "colour is one of: Red (0)" in result.stderr
+    assert "price is one of" not in result.stderr
+    counted = gateway.searches[-1]
+    assert (list(counted.facets), counted.HasField("filter")) == (["colour"], False)
+    assert "is one of" not in _search(gateway, "shoe", *filters, "--json").output
+    assert "is one of" not in _search(gateway, "shoe").output
+
+
+def test_explanations_are_read_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No term is broken in two, the score is told as their sum, and what was understood goes before."""
+    names = ["semantic.category", "semantic.gender", "semantic.colour", "visual.resnet50", "visual.clip"]
+    title = "A rather long title of a shoe, such as shops like to write them for their pages"
+    response = search_pb2.SearchResponse(
+        hits=[
+            search_pb2.Hit(
+                product=catalog_pb2.Product(name="catalogs/shop/products/sku-000001", title=title),
+                score=0.5,
+                terms=[
+                    common_pb2.ScoreTerm(name=name, contribution=0.1, absent=name == "semantic.gender")
+                    for name in names
+                ],
+            )
+        ],
+        query_labels=[common_pb2.Label(name="category", value="footwear", probability=0.97)],
+    )
+    written = StringIO()
+    monkeypatch.setattr(output, "out", lambda: Console(file=written, width=80))
+    search._print(results_of(response, 1.0), explain=True)
+    shown = written.getvalue()
+    assert shown.startswith("understood: category footwear (0.97)")
+    assert "score 0.500 =" in shown
+    assert all(f"{name} +0.100" in shown for name in names)
+    assert "semantic.gender +0.100 (absent)" in shown

@@ -76,7 +76,7 @@ def test_a_data_directory_that_is_typed_goes_before_the_environment(
 
 def _gateway_of(*arguments: str, env: dict[str, str] | None = None) -> str:
     found = json.loads(CliRunner().invoke(app, ["status", "--json", *arguments], env=env).stdout)
-    return str(found["services"][0]["address"])
+    return next(str(service["address"]) for service in found["services"] if service["name"] == "gateway")
 
 
 def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway) -> None:
@@ -104,3 +104,16 @@ def test_status_of_a_server_elsewhere_asks_it_alone(gateway: FakeGateway) -> Non
     result = CliRunner().invoke(app, ["status", "--server", gateway.address, "--json"])
     assert result.exit_code == 0
     assert [service["name"] for service in json.loads(result.stdout)["services"]] == ["gateway"]
+
+
+def test_status_of_nobody_tells_how_to_start() -> None:
+    """Where nothing runs the command that starts it is named; a supervisor needs no such hint."""
+    alone = CliRunner().invoke(app, ["status", "--server", "127.0.0.1:9"])
+    assert alone.exit_code == 1
+    assert "start it with `vitrine up`" in alone.stderr
+    directory = data_dir_default()
+    with state.claimed(directory):
+        state.save(directory, State(os.getpid(), free_layout().port_base, 8080, 1, True))
+        supervised = CliRunner().invoke(app, ["status"])
+    assert "vitrine up" not in supervised.output
+    assert "failed to connect" not in supervised.output.lower()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -163,3 +164,44 @@ async def test_a_missing_catalogue_is_created_once(gateway: FakeGateway) -> None
     async with AsyncClient(gateway.address, catalog="Shop!") as client:
         with pytest.raises(InvalidArgument):
             await indexing.ensure_catalog(client, QUICK)
+
+
+async def test_a_gateway_that_never_answered_is_not_waited_for() -> None:
+    """Where nothing listens the run ends at once, whatever its patience."""
+    async with AsyncClient("127.0.0.1:9", catalog="shop") as client:
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match="nothing answers"):
+                await indexing.ensure_catalog(client, Policy(patience_s=600))
+
+
+async def test_a_gateway_that_answers_but_is_not_ready_is_waited_for(gateway: FakeGateway) -> None:
+    """One that says itself that it cannot work yet is there, so the policy's patience holds."""
+    gateway.catalogs["shop"] = {}
+    gateway.failures.extend([Unavailable("starting", retry_after_s=0.0)] * 9)
+    async with AsyncClient(gateway.address, catalog="shop") as client:
+        assert not await indexing.ensure_catalog(client, QUICK)
+
+
+async def test_a_gateway_that_is_lost_midway_is_waited_for(
+    rows: list[CatalogRow | RowProblem],
+) -> None:
+    """Gone after it had answered, it is told of once and has until the end of patience to come back."""
+    gateway = FakeGateway()
+    outages: list[VitrineError] = []
+    with gateway.serving():
+        gateway.catalogs["shop"] = {}
+        port = int(gateway.address.rpartition(":")[2])
+        client = AsyncClient(gateway.address, catalog="shop")
+        await indexing.ensure_catalog(client, QUICK)
+
+    async def write() -> list[RowOutcome]:
+        written = indexing.index(client, rows, QUICK, on_outage=outages.append)
+        return [outcome async for outcomes in written for outcome in outcomes]
+
+    async with client, asyncio.timeout(30):
+        writing = asyncio.create_task(write())
+        while not outages:  # noqa: ASYNC110 - it is told when it has been noticed
+            await asyncio.sleep(0.01)
+        with gateway.serving(port):
+            assert {outcome.outcome for outcome in await writing} == {"indexed"}
+    assert [error.reason for error in outages] == ["NO_ANSWER"]

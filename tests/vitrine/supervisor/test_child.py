@@ -192,3 +192,17 @@ def _has_ended(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+async def test_a_service_refuses_a_wrong_setting_once() -> None:
+    """A variable that no setting has ends the real gateway for good, and the line that says so is kept."""
+    lines = Lines()
+    service = Service("gateway", (sys.executable, "-m", "services.gateway"), {"VITRINE_GATEWAY_FOO": "1"})
+    child = Child(service, _never, lines, QUICK)
+    with pytest.raises(FailedPrecondition, match="VITRINE_GATEWAY_FOO: there is no such setting"):
+        await asyncio.wait_for(child.keep(), 60)
+    assert _names(lines).count("started") == 1
+
+
+async def _never() -> bool:
+    return False

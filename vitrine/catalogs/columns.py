@@ -29,8 +29,8 @@ _CURRENCIES = (
 )
 
 # Our name -> the columns that may hold it, as snake_case, the most specific first: of several that are there
-# the first is taken, the others stay attributes under their own names. Names with two meanings (`amount`,
-# `label`, `code`) are left to whoever knows the table.
+# the first is taken, the others stay attributes under their own names. `filename` counts as `file_name`.
+# Names with two meanings (`amount`, `label`, `code`) are left to whoever knows the table.
 ALIASES: Mapping[str, Sequence[str]] = {
     "id": (
         *("id", "product_id", "article_id", "item_id", "sku", "product_sku", "item_sku"),
@@ -38,7 +38,7 @@ ALIASES: Mapping[str, Sequence[str]] = {
         *("asin", "handle", "variant_sku", "ean", "gtin", "upc", "barcode"),
     ),
     "image": (
-        *("image", "image_path", "image_file", "image_filename", "image_name", "filename", "file_name"),
+        *("image", "image_path", "image_file", "image_filename", "image_name", "file_name"),
         *("file", "file_path", "photo", "photo_path", "photo_file", "photo_name", "photo_url"),
         *("picture", "picture_path", "picture_file", "picture_url", "img", "img_path", "img_file", "img_url"),
         *("image_link", "image_url", "image_src", "main_image", "main_image_url", "base_image"),

@@ -1,7 +1,7 @@
 """The command `vitrine`.
 
 Exit status: 0 done, 1 failed, 2 asked wrongly, 3 some rows of a catalogue failed while the others were
-indexed.
+indexed, 130 interrupted while indexing.
 """
 
 from __future__ import annotations

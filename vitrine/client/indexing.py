@@ -22,6 +22,7 @@ from services.mesh.errors import (
 from vitrine.catalogs.folder import CatalogRow, RowProblem
 from vitrine.client import operations
 from vitrine.client.asynchronous import AsyncClient
+from vitrine.client.batches import batched
 from vitrine.client.operations import NO_ANSWER, Operation, Response, Result
 from vitrine.client.products import (
     MAX_BATCH_BYTES,
@@ -122,17 +123,12 @@ async def index(
 def _batches(
     rows: Iterable[CatalogRow | RowProblem], policy: Policy
 ) -> Iterator[list[CatalogRow | RowProblem]]:
-    batch: list[CatalogRow | RowProblem] = []
-    photos = 0
-    for row in rows:
-        more = len(row.photos) if isinstance(row, CatalogRow) else 0
-        if batch and (len(batch) == policy.batch_products or photos + more > policy.batch_photos):
-            yield batch
-            batch, photos = [], 0
-        batch.append(row)
-        photos += more
-    if batch:
-        yield batch
+    return batched(
+        rows,
+        max_items=policy.batch_products,
+        weight=lambda row: len(row.photos) if isinstance(row, CatalogRow) else 0,
+        max_weight=policy.batch_photos,
+    )
 
 
 async def _write(
@@ -227,17 +223,13 @@ def _prepare_row(catalog: str, row: CatalogRow) -> _Prepared:
 
 def _within_bytes(prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
     """Cut a batch so that each call stays below the message limit."""
-    chunk: list[_Prepared] = []
-    size_bytes = 0
-    for product in prepared:
-        product_bytes = product.message.ByteSize()
-        if chunk and size_bytes + product_bytes > MAX_BATCH_BYTES:
-            yield chunk
-            chunk, size_bytes = [], 0
-        chunk.append(product)
-        size_bytes += product_bytes
-    if chunk:
-        yield chunk
+    return batched(
+        prepared,
+        # Their number was bounded when the batch was cut from the rows.
+        max_items=len(prepared),
+        weight=lambda product: product.message.ByteSize(),
+        max_weight=MAX_BATCH_BYTES,
+    )
 
 
 class _Patience:

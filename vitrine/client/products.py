@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.mesh import names, status
 from services.mesh.errors import InvalidArgument, VitrineError
+from vitrine.client.batches import batched
 from vitrine.client.filters import Value, value_message, value_of
 from vitrine.v1 import catalog_pb2, common_pb2
 
@@ -191,17 +192,12 @@ def outcome_of(message: catalog_pb2.UpsertResult) -> UpsertOutcome:
 
 def batches(messages: Iterable[catalog_pb2.Product]) -> Iterator[list[catalog_pb2.Product]]:
     """Cut products into batches that one BatchUpsertProducts call takes."""
-    batch: list[catalog_pb2.Product] = []
-    size_bytes = 0
-    for message in messages:
-        message_bytes = message.ByteSize()
-        if batch and (len(batch) == MAX_BATCH_PRODUCTS or size_bytes + message_bytes > MAX_BATCH_BYTES):
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(message)
-        size_bytes += message_bytes
-    if batch:
-        yield batch
+    return batched(
+        messages,
+        max_items=MAX_BATCH_PRODUCTS,
+        weight=lambda message: message.ByteSize(),
+        max_weight=MAX_BATCH_BYTES,
+    )
 
 
 def _values_message(name: str, value: Value | Sequence[Value]) -> common_pb2.AttributeValues:

@@ -25,7 +25,11 @@ const facets = new Facets();
 const panel = new FilterPanel((change) => go({ ...state, ...change }));
 
 const catalogId = (catalog) => catalog.name.split("/").pop();
-const isKnown = () => catalogs.some((one) => catalogId(one) === state.catalog);
+/** The catalogue that is searched; nothing where the address names one that is not there. */
+const current = () => catalogs.find((one) => catalogId(one) === state.catalog);
+
+const ANOTHER_PHOTO = [["Choose another photo", () => byId("photo").click()]];
+const RELOAD = { [RETRY]: [["Try again", () => location.reload()]] };
 
 /** The ids of catalogues, those with most products first, since they have something to show. */
 function fullest() {
@@ -33,8 +37,7 @@ function fullest() {
 }
 
 function profiles() {
-  const catalog = catalogs.find((one) => catalogId(one) === state.catalog);
-  return (catalog?.active_generation?.profiles ?? []).map((profile) => profile.name);
+  return (current()?.active_generation?.profiles ?? []).map((profile) => profile.name);
 }
 
 /** Makes `next` the state, in the address and on the screen. */
@@ -65,7 +68,7 @@ async function show() {
   byId("columns").hidden = address.isEmpty(state);
   document.title = state.words ? `${state.words} · Vitrine` : "Vitrine";
   running?.abort();
-  if (catalogs.length && !isKnown()) return showUnknownCatalog();
+  if (catalogs.length && !current()) return showUnknownCatalog();
   // An address without a catalogue waits until it is known which there are.
   if (!state.catalog) return;
   showChips();
@@ -101,7 +104,7 @@ async function search({ append }) {
     if (!(error instanceof api.Problem)) throw error;
     showProblem(error, {
       [RETRY]: [["Try again", () => search({ append })]],
-      [OTHER_PHOTO]: [["Choose another photo", () => byId("photo").click()]],
+      [OTHER_PHOTO]: ANOTHER_PHOTO,
       [CLEAR_FILTERS]: [["Clear all filters", () => go({ ...state, chosen: {}, min: "", max: "" })]],
     });
   } finally {
@@ -142,7 +145,7 @@ function refusePhoto(detail) {
   byId("welcome").hidden = true;
   byId("columns").hidden = false;
   clearHits();
-  showProblem({ title: "This photo cannot be used", detail }, { [RETRY]: [["Choose another photo", () => byId("photo").click()]] });
+  showProblem({ title: "This photo cannot be used", detail }, { [RETRY]: ANOTHER_PHOTO });
 }
 
 /** What the query consists of besides words. */
@@ -224,7 +227,7 @@ function listen() {
   byId("catalog").addEventListener("change", (event) => choose(event.target.value));
   byId("home").addEventListener("click", (event) => {
     event.preventDefault();
-    if (!isKnown()) [state.catalog] = fullest();
+    if (!current()) [state.catalog] = fullest();
     ask({});
   });
   addEventListener("popstate", () => {
@@ -267,12 +270,12 @@ async function start() {
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;
     byId("columns").hidden = false;
-    showProblem(error, { [RETRY]: [["Try again", () => location.reload()]] });
+    showProblem(error, RELOAD);
     return;
   }
   if (!catalogs.length) {
     byId("columns").hidden = false;
-    showProblem({ title: "There is no catalogue yet", detail: "Index one with: vitrine index FOLDER" }, { [RETRY]: [["Try again", () => location.reload()]] });
+    showProblem({ title: "There is no catalogue yet", detail: "Index one with: vitrine index FOLDER" }, RELOAD);
     return;
   }
   state = address.read();

@@ -124,14 +124,19 @@ Global___BoundingBox: _TypeAlias = BoundingBox  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """A picture given by the caller."""
+    """A picture given by the caller: exactly one of `content` and `uri` is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTENT_FIELD_NUMBER: _builtins.int
     BOX_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
-    """The encoded file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF."""
+    """The encoded file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or AVIF."""
+    uri: _builtins.str
+    """Where the file is to be fetched from: an `http` or `https` address of at most 2,048 characters. Addresses that lead
+    into private networks are refused unless the deployment allows their host.
+    """
     @_builtins.property
     def box(self) -> Global___BoundingBox:
         """The part to look at; all of it when absent."""
@@ -141,10 +146,11 @@ class Image(_message.Message):
         *,
         content: _builtins.bytes = ...,
         box: Global___BoundingBox | None = ...,
+        uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "content", b"content"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "content", b"content", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from vitrine.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Read as INTERACTIVE."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """A shopper waits."""
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """An import. It goes after what is interactive and still gets a share of the device at all times."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Which requests go first when there is more to do than the device can."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Read as INTERACTIVE."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""A shopper waits."""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""An import. It goes after what is interactive and still gets a share of the device at all times."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 @_typing.final
 class EmbedImagesRequest(_message.Message):
     """Request of EmbedImages."""
@@ -27,23 +52,29 @@ class EmbedImagesRequest(_message.Message):
 
     IMAGES_FIELD_NUMBER: _builtins.int
     SPACES_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    priority: Global___Priority.ValueType
+    """Who waits for the answer."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Image]:
         """1 to 64."""
 
     @_builtins.property
     def spaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The spaces wanted; all available ones when empty."""
+        """The spaces wanted; all available ones when empty. `space` means its default model, `space@digest` the model of that
+        digest, of which the first 12 characters or more are enough.
+        """
 
     def __init__(
         self,
         *,
         images: _abc.Iterable[_common_pb2.Image] | None = ...,
         spaces: _abc.Iterable[_builtins.str] | None = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "spaces", b"spaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "priority", b"priority", "spaces", b"spaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,23 +118,27 @@ class EmbedTextsRequest(_message.Message):
 
     TEXTS_FIELD_NUMBER: _builtins.int
     SPACES_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    priority: Global___Priority.ValueType
+    """Who waits for the answer."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to 256."""
 
     @_builtins.property
     def spaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The spaces wanted; all available ones that take text when empty."""
+        """The spaces wanted, as for images; all available ones that take text when empty."""
 
     def __init__(
         self,
         *,
         texts: _abc.Iterable[_builtins.str] | None = ...,
         spaces: _abc.Iterable[_builtins.str] | None = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["spaces", b"spaces", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["priority", b"priority", "spaces", b"spaces", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,7 +230,7 @@ class ListModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInfo]:
-        """One a space."""
+        """One a space and model. A space may have several models, one of which is its default."""
 
     def __init__(
         self,
@@ -220,15 +255,26 @@ class ModelInfo(_message.Message):
     DEVICE_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     """`cpu`, `cuda:0`."""
     dtype: _builtins.str
     """`float32`, `bfloat16`, `float16`."""
     unavailable_reason: _builtins.str
     """Why the space is not available; empty when it is."""
+    memory_bytes: _builtins.int
+    """Bytes of weights on the device. Models that stand on one trunk each count it."""
+    default: _builtins.bool
+    """True for the model that the space's bare name means."""
     @_builtins.property
     def spec(self) -> _common_pb2.SpaceSpec:
         """The space and the digest of its weights. The digest is empty where they are missing."""
+
+    @_builtins.property
+    def preprocessing(self) -> Global___Preprocessing:
+        """What is done to a picture before the model sees it."""
 
     def __init__(
         self,
@@ -237,11 +283,48 @@ class ModelInfo(_message.Message):
         device: _builtins.str = ...,
         dtype: _builtins.str = ...,
         unavailable_reason: _builtins.str = ...,
+        preprocessing: Global___Preprocessing | None = ...,
+        memory_bytes: _builtins.int = ...,
+        default: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preprocessing", b"preprocessing", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dtype", b"dtype", "spec", b"spec", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default", b"default", "device", b"device", "dtype", b"dtype", "memory_bytes", b"memory_bytes", "preprocessing", b"preprocessing", "spec", b"spec", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
+
+@_typing.final
+class Preprocessing(_message.Message):
+    """How a picture becomes the model's input. Training and serving share it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    STD_FIELD_NUMBER: _builtins.int
+    image_size: _builtins.int
+    """Side in pixels of the square that a picture is stretched to."""
+    @_builtins.property
+    def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What is subtracted from the red, green and blue of pixels 0 to 255."""
+
+    @_builtins.property
+    def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What the result is divided by."""
+
+    def __init__(
+        self,
+        *,
+        image_size: _builtins.int = ...,
+        mean: _abc.Iterable[_builtins.float] | None = ...,
+        std: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_size", b"image_size", "mean", b"mean", "std", b"std"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015

@@ -40,7 +40,12 @@ class EmbedderServiceStub:
       INVALID_ARGUMENT     no image or too many of them; an unknown space; a space without an image tower
       FAILED_PRECONDITION  a space has no weights on this server (reason WEIGHTS_MISSING)
     Item errors:
-      INVALID_ARGUMENT     empty, not a picture, truncated, too many bytes or pixels, a bad box
+      INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
+                           bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
+                           server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
+      UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
+      DEADLINE_EXCEEDED    the host of an address did not answer in time
+      RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
     """
     EmbedTexts: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextsRequest, _embedder_pb2.EmbedTextsResponse]
     """Embeds texts in every space that takes them.
@@ -69,7 +74,12 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
       INVALID_ARGUMENT     no image or too many of them; an unknown space; a space without an image tower
       FAILED_PRECONDITION  a space has no weights on this server (reason WEIGHTS_MISSING)
     Item errors:
-      INVALID_ARGUMENT     empty, not a picture, truncated, too many bytes or pixels, a bad box
+      INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
+                           bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
+                           server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
+      UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
+      DEADLINE_EXCEEDED    the host of an address did not answer in time
+      RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
     """
     EmbedTexts: _aio.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextsRequest, _embedder_pb2.EmbedTextsResponse]  # type: ignore[assignment]
     """Embeds texts in every space that takes them.
@@ -101,7 +111,12 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT     no image or too many of them; an unknown space; a space without an image tower
           FAILED_PRECONDITION  a space has no weights on this server (reason WEIGHTS_MISSING)
         Item errors:
-          INVALID_ARGUMENT     empty, not a picture, truncated, too many bytes or pixels, a bad box
+          INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
+                               bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
+                               server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
+          UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
+          DEADLINE_EXCEEDED    the host of an address did not answer in time
+          RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
         """
 
     @_abc_1.abstractmethod

@@ -39,6 +39,10 @@ class Castable(Protocol):
         """Itself, moved and cast."""
         ...
 
+    def tuned(self) -> Self:
+        """Itself, in the layout that computes fastest where it is, for inference alone."""
+        ...
+
 
 M = TypeVar("M", bound=Castable)
 
@@ -59,15 +63,17 @@ def choose(device: DeviceChoice = "auto", dtype: DtypeChoice = "auto") -> Placem
 
 
 def place(model: M, placement: Placement, encode: Callable[[M, Tensor], Tensor], image_size: int) -> M:
-    """`model` on its device in the placement's format, or in float32 where that format changes its vectors.
+    """`model` on its device, tuned and in the placement's format, or plain in float32 where that differs.
 
     `encode` gives vectors [n, d] of uint8 images [n, image_size, image_size, 3]; the cosines between both
-    formats' vectors of a few drawn pictures decide (at least 0.999 for each).
+    models' vectors of a few drawn pictures decide (at least 0.999 for each).
     """
     model = model.place(placement.device, torch.float32)
-    if placement.dtype is torch.float32:
-        return model
     fast = copy.deepcopy(model).place(placement.device, placement.dtype)
+    try:
+        fast = fast.tuned()
+    except (AttributeError, RuntimeError) as error:
+        _log.warning("tuning_failed", error=str(error))
     probes = _probes(image_size).to(placement.device)
     with torch.inference_mode():
         exact, approximate = encode(model, probes).float(), encode(fast, probes).float()
@@ -75,7 +81,7 @@ def place(model: M, placement: Placement, encode: Callable[[M, Tensor], Tensor],
     # The comparison is False for NaN, so a format that overflows is refused as well.
     if agreement >= MIN_AGREEMENT:
         return fast
-    _log.warning("dtype_refused", dtype=str(placement.dtype), agreement=agreement, needed=MIN_AGREEMENT)
+    _log.warning("fast_model_refused", dtype=str(placement.dtype), agreement=agreement, needed=MIN_AGREEMENT)
     return model
 
 

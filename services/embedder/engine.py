@@ -2,92 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from services.embedder import devices, towers
+from services.embedder import devices, selection, towers
+from services.embedder.cores import Cores, available
 from services.embedder.devices import DeviceChoice, DtypeChoice
+from services.embedder.graphs import Graphs
 from services.embedder.images import Pixels
 from services.embedder.towers import WEIGHTS_MISSING, Batch, Space, Towers
-from services.mesh.errors import FailedPrecondition, InvalidArgument
+from services.mesh.errors import FailedPrecondition
 
 Vectors = npt.NDArray[np.float32]
 
-# Pictures or texts in one pass, which bounds its memory.
-_PASS_IMAGES = {"cpu": 8, "cuda": 256}
+# Items in one pass. On a CPU more of them are no faster (measured with ResNet50, from 2 to 16) and make
+# everybody wait longer; on a GPU they fill it.
+_PASS_ITEMS = {"cpu": 4, "cuda": 256}
+# Passes at once: on a CPU up to one a core, on a GPU one that is computed while the next is staged.
+_MAX_CPU_PASSES = 8
+_CUDA_PASSES = 2
 
 
 class Engine:
-    """What lies in a models directory, ready to embed. For one thread at a time."""
+    """What lies in models directories, ready to embed. For `passes` threads at once.
+
+    A request names a model by its space, or by `space@digest` as `services.embedder.selection` has it; the
+    names given back are the spaces' own for defaults and `space@digest` with the whole digest for others.
+    """
 
     def __init__(
-        self, models_dir: Path, *, device: DeviceChoice = "auto", dtype: DtypeChoice = "auto"
+        self, *models_dirs: Path, device: DeviceChoice = "auto", dtype: DtypeChoice = "auto"
     ) -> None:
         placement = devices.choose(device, dtype)
-        loaded = towers.load(models_dir, placement)
+        self._cores = Cores(available())
+        torch.set_num_threads(self._cores.count)
         self._device = placement.device
-        self.pass_images = _PASS_IMAGES[placement.device.type]
-        self._towers: dict[str, Towers] = {each.space.name: each for each in loaded}
-        self._images = {each.space.name: each.images for each in loaded if each.images is not None}
-        self._texts = {each.space.name: each.texts for each in loaded if each.texts is not None}
-        self.image_size = max(each.image_size for each in loaded)
+        self._loaded = towers.load(models_dirs, placement)
+        self._by_name = {name_of(each.space): each for each in self._loaded}
+        self._graphs = Graphs(self._forward, self._device) if self._device.type == "cuda" else None
+        self.pass_items = _PASS_ITEMS[self._device.type]
+        self.passes = min(self._cores.count, _MAX_CPU_PASSES) if self._graphs is None else _CUDA_PASSES
+        self.image_size = max(each.image_size for each in self._loaded)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
-        """All spaces, available or not."""
-        return tuple(each.space for each in self._towers.values())
+        """All spaces and models, available or not."""
+        return tuple(each.space for each in self._loaded)
 
-    def embed_images(self, images: Pixels, spaces: Sequence[str] = ()) -> dict[str, Vectors]:
-        """One vector a picture: uint8 RGB [n, image_size, image_size, 3], n >= 1 -> float32 [n, dim].
+    def image_models(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The names of the models that a request for pictures means, each once and always in one order.
 
-        Vectors are L2-normalised. All available spaces when `spaces` is empty; the trunk runs once however
-        many of them stand on it. Raises InvalidArgument (field `spaces`) for an unknown space,
-        FailedPrecondition (reason WEIGHTS_MISSING) for one without weights.
+        Raises as `selection.for_images`, and FailedPrecondition (reason WEIGHTS_MISSING) where none is meant
+        and none is available.
         """
-        wanted = self._select(spaces, self._images)
-        parts: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
-        with torch.inference_mode():
-            for start in range(0, len(images), self.pass_images):
-                batch = Batch(torch.from_numpy(images[start : start + self.pass_images]).to(self._device))
-                for name in wanted:
-                    parts[name].append(self._images[name](batch))
-            return {name: torch.cat(vectors).cpu().numpy() for name, vectors in parts.items()}
+        return self._in_order(selection.for_images(names, self._loaded))
 
-    def embed_texts(self, texts: Sequence[str], spaces: Sequence[str] = ()) -> dict[str, Vectors]:
-        """One vector a text and space: n texts, n >= 1 -> float32 [n, dim], L2-normalised.
+    def text_models(self, names: Sequence[str]) -> tuple[str, ...]:
+        """As `image_models`, for texts."""
+        return self._in_order(selection.for_texts(names, self._loaded))
 
-        All available spaces that take text when `spaces` is empty. Raises InvalidArgument (field `spaces`)
-        for an unknown space or one that takes no text, FailedPrecondition (reason WEIGHTS_MISSING) for one
-        without weights.
+    def embed_images(
+        self, images: Pixels | Sequence[Pixels], names: Sequence[str] = ()
+    ) -> dict[str, Vectors]:
+        """One vector a picture: n of uint8 RGB [image_size, image_size, 3], n >= 1 -> float32 [n, dim].
+
+        Vectors are L2-normalised. All available default models when `names` is empty; a trunk runs once
+        however many of them stand on it. Raises as `image_models`.
         """
-        wanted = self._select(spaces, self._texts)
-        chunks = [texts[start : start + self.pass_images] for start in range(0, len(texts), self.pass_images)]
-        with torch.inference_mode():
-            return {
-                name: torch.cat([self._texts[name](chunk) for chunk in chunks]).cpu().numpy()
-                for name in wanted
-            }
+        models = self.image_models(names)
+        parts = [
+            self._images_pass(images[start : start + self.pass_items], models)
+            for start in range(0, len(images), self.pass_items)
+        ]
+        return self._split(parts, models)
+
+    def embed_texts(self, texts: Sequence[str], names: Sequence[str] = ()) -> dict[str, Vectors]:
+        """One vector a text and model: n texts, n >= 1 -> float32 [n, dim], L2-normalised.
+
+        All available default models that take text when `names` is empty. Raises as `text_models`.
+        """
+        models = self.text_models(names)
+        parts = [
+            self._texts_pass(texts[start : start + self.pass_items], models)
+            for start in range(0, len(texts), self.pass_items)
+        ]
+        return self._split(parts, models)
 
     def softmax_scale(self, space: str) -> float:
         """What the cosines between a picture and texts are multiplied by before a softmax over the texts.
 
-        Raises as `embed_texts`.
+        Raises as `text_models`.
         """
-        self._select([space], self._texts)
-        return self._towers[space].scale
+        (name,) = self.text_models([space])
+        return self._by_name[name].scale
 
-    def _select(self, names: Sequence[str], able: Mapping[str, object]) -> list[str]:
-        """The spaces asked for, each once, which `able` must hold; all of `able` when none is named."""
-        for name in names:
-            if name not in self._towers:
-                raise InvalidArgument("spaces", f"no space {name!r}, there are {', '.join(self._towers)}")
-            space = self._towers[name].space
-            if space.unavailable_reason:
-                raise FailedPrecondition(f"{name}: {space.unavailable_reason}", reason=WEIGHTS_MISSING)
-            if name not in able:
-                raise InvalidArgument("spaces", f"the space {name!r} takes no text")
-        return list(dict.fromkeys(names or able))
+    def _images_pass(self, images: Pixels | Sequence[Pixels], models: tuple[str, ...]) -> Vectors:
+        if self._graphs is not None:
+            return self._graphs.run(images, models)
+        stack = images if isinstance(images, np.ndarray) else np.stack(images)
+        with self._computing():
+            vectors: Vectors = self._forward(torch.from_numpy(stack), models).numpy()
+        return vectors
+
+    def _texts_pass(self, texts: Sequence[str], models: tuple[str, ...]) -> Vectors:
+        with self._computing():
+            vectors = []
+            for name in models:
+                encode = self._by_name[name].texts
+                assert encode is not None
+                vectors.append(encode(texts))
+            whole: Vectors = torch.cat(vectors, dim=1).cpu().numpy()
+        return whole
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with self._cores.shared(), torch.inference_mode():
+            yield
+
+    def _forward(self, pixels: Tensor, models: tuple[str, ...]) -> Tensor:
+        """uint8 [n, image_size, image_size, 3] -> all models' vectors side by side, float32 [n, all dims]."""
+        batch = Batch(pixels)
+        vectors = []
+        for name in models:
+            encode = self._by_name[name].images
+            assert encode is not None
+            vectors.append(encode(batch))
+        return torch.cat(vectors, dim=1)
+
+    def _split(self, parts: Sequence[Vectors], models: tuple[str, ...]) -> dict[str, Vectors]:
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        ends = np.cumsum([self._by_name[name].space.dim for name in models])
+        return dict(zip(models, np.split(whole, ends[:-1], axis=1), strict=True))
+
+    def _in_order(self, wanted: Sequence[Towers]) -> tuple[str, ...]:
+        if not wanted:
+            raise FailedPrecondition("no space has its weights here", reason=WEIGHTS_MISSING)
+        names = {name_of(each.space) for each in wanted}
+        return tuple(name for name in self._by_name if name in names)
+
+
+def name_of(space: Space) -> str:
+    """By which name requests and results know a model."""
+    return space.name if space.default else f"{space.name}@{space.digest}"

@@ -1,165 +1,230 @@
-"""From encoded pictures to vectors: decoded by some threads, computed by one, bounded in between."""
+"""From encoded pictures and texts to vectors: fetched, decoded by some threads, computed by others."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
 from services.embedder import metrics
 from services.embedder.engine import Engine, Vectors
+from services.embedder.fetching import Fetcher
 from services.embedder.images import Box, ImageLimits, Pixels, decode
 from services.embedder.texts import clean
 from services.mesh import deadline
-from services.mesh.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from services.mesh.batching.admission import Admission, AdmissionLimits
+from services.mesh.batching.batch_queue import BatchLimits
+from services.mesh.batching.call import Call, Job, Priority
+from services.mesh.batching.durations import Durations
+from services.mesh.batching.stage import Stage
+from services.mesh.errors import FailedPrecondition, InvalidArgument, VitrineError
 from services.mesh.stages import StageClock
 
-T = TypeVar("T")
-Outcome = dict[str, Vectors] | InvalidArgument
+Outcome = dict[str, Vectors] | VitrineError
+
+# Pictures or texts, and the models that are to see them.
+Kind = tuple[str, tuple[str, ...]]
+_IMAGES, _TEXTS = "images", "texts"
+_DECODE: Kind = ("decode", ())
+
+# Taken until the first batches were run.
+_FORWARD_GUESS_S = 0.1
+_DECODE_GUESS_S = 0.005
+# The most decoded pixels of one batch.
+_MAX_BATCH_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture and the part of it to look at."""
+    """An encoded picture, or the address that it is to be fetched from, and the part of it to look at."""
 
-    content: bytes
+    content: bytes = b""
+    uri: str = ""
     box: Box | None = None
 
 
 class Pipeline:
-    """Embeds batches of pictures and texts. Its one forward thread alone uses the engine."""
+    """Embeds pictures and texts of many callers at once.
+
+    Each item goes its own way: it waits for a decoding thread, then for a place in a batch with items of
+    other callers that want the same models. What is wrong with one is no other's business.
+    """
 
     def __init__(
-        self, engine: Engine, *, limits: ImageLimits, decode_threads: int, max_queued_items: int
+        self,
+        engine: Engine,
+        *,
+        limits: ImageLimits,
+        decode_threads: int,
+        admission: AdmissionLimits,
+        fetcher: Fetcher,
     ) -> None:
         self._engine = engine
         self._limits = limits
-        self._max_queued_items = max_queued_items
-        self._queued_items = 0
-        self._item_s = 0.1
-        self._decoders = ThreadPoolExecutor(decode_threads, "decode")
-        self._forward = ThreadPoolExecutor(1, "forward")
+        self._fetcher = fetcher
+        self._admission = Admission(admission, metrics.ITEMS)
+        self._decoding: Stage[Picture, Pixels] = Stage(
+            "decode",
+            self._decode,
+            workers=decode_threads,
+            limits=BatchLimits(1, 0),
+            durations=Durations(_DECODE_GUESS_S),
+            metrics=metrics.DECODE,
+        )
+        self._forward: Stage[Pixels | str, dict[str, Vectors]] = Stage(
+            "forward",
+            self._compute,
+            workers=engine.passes,
+            limits=BatchLimits(engine.pass_items, _MAX_BATCH_BYTES),
+            durations=Durations(_FORWARD_GUESS_S),
+            metrics=metrics.FORWARD,
+        )
+
+    @property
+    def stages(self) -> tuple[Stage[Picture, Pixels], Stage[Pixels | str, dict[str, Vectors]]]:
+        """What health is to follow."""
+        return self._decoding, self._forward
 
     async def embed_images(
-        self, pictures: Sequence[Picture], spaces: Sequence[str], clock: StageClock
+        self, pictures: Sequence[Picture], names: Sequence[str], priority: Priority, clock: StageClock
     ) -> list[Outcome]:
-        """Vectors by space, or what is wrong with the picture, for each picture in order.
+        """Vectors by model, or what is wrong with the picture, for each picture in order.
 
-        Raises ResourceExhausted at once when too much is waiting, and what `Engine.embed_images` raises for
-        `spaces`.
+        Raises ResourceExhausted at once when too much is waiting or they could not be done in time, and what
+        `Engine.image_models` raises for `names`.
         """
-        with self._place_for(len(pictures)):
-            loop = asyncio.get_running_loop()
-            with clock.stage("decode"):
-                decoded = await asyncio.gather(
-                    *(loop.run_in_executor(self._decoders, self._decode, picture) for picture in pictures)
-                )
-            pixels = [item for item in decoded if not isinstance(item, InvalidArgument)]
-            if not pixels:
-                return [item for item in decoded if isinstance(item, InvalidArgument)]
-            stack = np.stack(pixels)
-            # The forward thread serves calls in turn, a pass of each: a single photo waits for one pass of
-            # each call before it and not for all their images.
-            cuts = range(self._engine.pass_images, len(stack), self._engine.pass_images)
-            parts = [
-                await self._compute(partial(self._engine.embed_images, part, spaces), len(part), clock)
-                for part in np.split(stack, cuts)
-            ]
-            vectors = {space: np.concatenate([part[space] for part in parts]) for space in parts[0]}
-        return list(_in_order(decoded, vectors))
+        kind = (_IMAGES, self._engine.image_models(names))
+        call = self._admitted(len(pictures), sum(len(each.content) for each in pictures), kind, priority)
+        async with asyncio.TaskGroup() as fetches:
+            for index, picture in enumerate(pictures):
+                if picture.uri and picture.content:
+                    both = InvalidArgument("uri", "give the image's content or its address, not both")
+                    self._end(call, index, len(picture.content), both)
+                elif picture.uri:
+                    fetches.create_task(self._fetch(call, index, picture, kind))
+                else:
+                    self._put(call, index, picture, kind)
+            outcomes = await call.outcomes()
+        _report(call, clock)
+        return outcomes
 
     async def embed_texts(
-        self, texts: Sequence[str], spaces: Sequence[str], clock: StageClock
+        self, texts: Sequence[str], names: Sequence[str], priority: Priority, clock: StageClock
     ) -> list[Outcome]:
-        """Vectors by space, or what is wrong with the text, for each text in order.
+        """Vectors by model, or what is wrong with the text, for each text in order.
 
         Raises as `embed_images`.
         """
-        with self._place_for(len(texts)):
-            cleaned = [_cleaned(text) for text in texts]
-            good = [item for item in cleaned if not isinstance(item, InvalidArgument)]
-            if not good:
-                return [item for item in cleaned if isinstance(item, InvalidArgument)]
-            vectors = await self._compute(partial(self._engine.embed_texts, good, spaces), 0, clock)
-        return list(_in_order(cleaned, vectors))
+        kind = (_TEXTS, self._engine.text_models(names))
+        call = self._admitted(len(texts), sum(map(len, texts)), kind, priority)
+        for index, text in enumerate(texts):
+            size_bytes = len(text)
+            done = partial(self._end, call, index, size_bytes)
+            try:
+                self._forward.put(Job(call, kind, clean(text), size_bytes, done))
+            except VitrineError as error:
+                done(error)
+        outcomes = await call.outcomes()
+        _report(call, clock)
+        return outcomes
 
     async def warm_up(self) -> None:
-        """Compute something once, so that the first caller does not pay for allocations and kernel choice."""
-        size = self._engine.image_size
-        loop = asyncio.get_running_loop()
-        if any(not space.unavailable_reason for space in self._engine.spaces):
-            blank = np.zeros((2, size, size, 3), np.uint8)
-            await loop.run_in_executor(self._forward, self._engine.embed_images, blank)
-        if any(not space.unavailable_reason and space.accepts_text for space in self._engine.spaces):
-            await loop.run_in_executor(self._forward, self._engine.embed_texts, ["a shoe"])
+        """Compute something of every size on every thread, which also learns how long each takes."""
+        sizes = [1 << power for power in range(self._engine.pass_items.bit_length())]
+        blank = np.zeros((self._engine.image_size, self._engine.image_size, 3), np.uint8)
+        for what, select, item in (
+            (_IMAGES, self._engine.image_models, blank),
+            (_TEXTS, self._engine.text_models, "a shoe"),
+        ):
+            try:
+                kind = (what, select([]))
+            except FailedPrecondition:
+                continue
+            for size in sizes:
+                # As many at once as there are threads, so that each of them has its turn.
+                await self._run_blank(kind, item, size * self._forward.workers)
 
-    async def _compute(
-        self, work: Callable[[], dict[str, Vectors]], images: int, clock: StageClock
-    ) -> dict[str, Vectors]:
-        # What waits in an executor is dropped when its caller leaves; the deadline is looked at when its turn
-        # comes.
-        queued = time.perf_counter()
-        left_s = deadline.remaining_s(float("inf"))
+    def close(self) -> None:
+        """Answer what waits with Unavailable; what is being computed is finished."""
+        for stage in self.stages:
+            stage.close()
 
-        def timed() -> tuple[dict[str, Vectors], float, float]:
-            start = time.perf_counter()
-            if start - queued > left_s:
-                raise DeadlineExceeded("the deadline passed while the request waited for its turn")
-            return work(), start, time.perf_counter()
+    async def _run_blank(self, kind: Kind, item: Pixels | str, items: int) -> None:
+        call: Call[Outcome] = Call(items, priority=Priority.INTERACTIVE, deadline_at=math.inf)
+        for index in range(items):
+            self._forward.put(Job(call, kind, item, 0, partial(call.settle, index)))
+        await call.outcomes()
 
-        vectors, start, end = await asyncio.get_running_loop().run_in_executor(self._forward, timed)
-        clock.record("queue", start - queued)
-        clock.record("forward", end - start)
-        if images:
-            metrics.BATCH_IMAGES.observe(images)
-            # A running mean of the last dozen or so batches, for the advice that refused callers get.
-            self._item_s += 0.1 * ((end - start) / images - self._item_s)
-        return vectors
+    def _admitted(self, items: int, size_bytes: int, kind: Kind, priority: Priority) -> Call[Outcome]:
+        deadline_at = time.monotonic() + deadline.remaining_s(math.inf)
 
-    def _decode(self, picture: Picture) -> Pixels | InvalidArgument:
+        def finish_s() -> float:
+            # What is not decoded yet comes before us at the forward pass too.
+            decoding = self._decoding.waiting(priority)
+            decode_s = self._decoding.finish_s(_DECODE, items, priority) if kind[0] == _IMAGES else 0.0
+            return decode_s + self._forward.finish_s(kind, decoding + items, priority)
+
+        self._admission.admit(items, size_bytes, deadline_at=deadline_at, finish_s=finish_s)
+        return Call(items, priority=priority, deadline_at=deadline_at)
+
+    async def _fetch(self, call: Call[Outcome], index: int, picture: Picture, kind: Kind) -> None:
+        started_at = time.monotonic()
         try:
-            return decode(picture.content, self._engine.image_size, box=picture.box, limits=self._limits)
-        except InvalidArgument as error:
-            return error
-
-    @contextmanager
-    def _place_for(self, items: int) -> Iterator[None]:
-        if self._queued_items + items > self._max_queued_items:
-            metrics.REFUSED_ITEMS.inc(items)
-            raise ResourceExhausted(
-                f"{self._queued_items} items are waiting, at most {self._max_queued_items} may",
-                retry_after_s=max(0.1, self._queued_items * self._item_s),
-            )
-        self._queued_items += items
-        metrics.QUEUE_ITEMS.set(self._queued_items)
-        try:
-            yield
-        finally:
-            self._queued_items -= items
-            metrics.QUEUE_ITEMS.set(self._queued_items)
-
-
-def _cleaned(text: str) -> str | InvalidArgument:
-    try:
-        return clean(text)
-    except InvalidArgument as error:
-        return error
-
-
-def _in_order(items: Sequence[T | InvalidArgument], vectors: dict[str, Vectors]) -> Iterator[Outcome]:
-    """The outcome of every item: `vectors` holds rows for the good ones alone."""
-    row = 0
-    for item in items:
-        if isinstance(item, InvalidArgument):
-            metrics.BAD_ITEMS.inc()
-            yield item
+            content = await self._fetcher.fetch(picture.uri)
+            self._admission.grow(len(content))
+        except VitrineError as error:
+            self._end(call, index, 0, error)
+        except BaseException:
+            # Above all when the caller leaves: the item's place must be free again.
+            self._end(call, index, 0, VitrineError("the picture was not fetched"))
+            raise
         else:
-            yield {space: rows[row] for space, rows in vectors.items()}
-            row += 1
+            call.took("fetch", time.monotonic() - started_at)
+            self._put(call, index, Picture(content, box=picture.box), kind)
+
+    def _put(self, call: Call[Outcome], index: int, picture: Picture, kind: Kind) -> None:
+        size_bytes = len(picture.content)
+        done = partial(self._decoded, call, index, size_bytes, kind)
+        self._decoding.put(Job(call, _DECODE, picture, size_bytes, done))
+
+    def _decode(self, _kind: Kind, pictures: list[Picture]) -> list[Pixels | VitrineError]:
+        return [
+            decode(picture.content, self._engine.image_size, box=picture.box, limits=self._limits)
+            for picture in pictures
+        ]
+
+    def _decoded(
+        self, call: Call[Outcome], index: int, size_bytes: int, kind: Kind, outcome: Pixels | VitrineError
+    ) -> None:
+        done = partial(self._end, call, index, size_bytes)
+        if isinstance(outcome, VitrineError):
+            done(outcome)
+        else:
+            self._forward.put(Job(call, kind, outcome, outcome.nbytes, done))
+
+    def _compute(self, kind: Kind, items: list[Pixels | str]) -> list[dict[str, Vectors] | VitrineError]:
+        what, models = kind
+        if what == _TEXTS:
+            vectors = self._engine.embed_texts([item for item in items if isinstance(item, str)], models)
+        else:
+            vectors = self._engine.embed_images([item for item in items if not isinstance(item, str)], models)
+        return [{name: rows[row] for name, rows in vectors.items()} for row in range(len(items))]
+
+    def _end(self, call: Call[Outcome], index: int, size_bytes: int, outcome: Outcome) -> None:
+        self._admission.leave(size_bytes)
+        metrics.ITEMS.ended(outcome, left=call.left)
+        call.settle(index, outcome)
+
+
+def _report(call: Call[Outcome], clock: StageClock) -> None:
+    """How long the slowest item of a call was in each stage."""
+    times_s = call.times_s
+    queued_s = sum(times_s.pop(name) for name in ("decode_queue", "forward_queue") if name in times_s)
+    clock.record("queue", queued_s)
+    for stage, duration_s in times_s.items():
+        clock.record(stage, duration_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +11,21 @@ import grpc.aio
 import structlog
 
 from services.embedder import metrics
-from services.embedder.engine import Engine
+from services.embedder.engine import Engine, name_of
+from services.embedder.fetching import Fetcher, FetchLimits
 from services.embedder.images import ImageLimits
 from services.embedder.pipeline import Outcome, Picture, Pipeline
 from services.embedder.settings import EmbedderSettings
 from services.embedder.towers import Space
 from services.mesh import stages
-from services.mesh.errors import InvalidArgument
+from services.mesh.batching.admission import AdmissionLimits
+from services.mesh.batching.call import Priority
+from services.mesh.errors import InvalidArgument, VitrineError
 from services.mesh.server import Host
 from services.mesh.stages import StageClock
 from services.mesh.status import to_item
 from services.mesh.vectors import encode
+from services.mesh.watch import watch
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,7 +40,8 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, pipeline: Pipeline, spaces: Sequence[Space], *, max_images: int, max_texts: int
     ) -> None:
         self._pipeline = pipeline
-        self._spaces = {space.name: space for space in spaces}
+        self._spaces = spaces
+        self._by_name = {name_of(space): space for space in spaces}
         self._max_images = max_images
         self._max_texts = max_texts
 
@@ -48,7 +54,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         _check_count("images", len(request.images), self._max_images)
         clock = StageClock()
         pictures = [_picture(image) for image in request.images]
-        outcomes = await self._pipeline.embed_images(pictures, list(request.spaces), clock)
+        outcomes = await self._pipeline.embed_images(
+            pictures, request.spaces, _priority(request.priority), clock
+        )
         embeddings = [self._embedding(outcome) for outcome in outcomes]
         return embedder_pb2.EmbedImagesResponse(embeddings=embeddings, stages=clock.timings)
 
@@ -60,7 +68,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         """Texts to vectors; see the proto."""
         _check_count("texts", len(request.texts), self._max_texts)
         clock = StageClock()
-        outcomes = await self._pipeline.embed_texts(list(request.texts), list(request.spaces), clock)
+        outcomes = await self._pipeline.embed_texts(
+            request.texts, request.spaces, _priority(request.priority), clock
+        )
         embeddings = [self._embedding(outcome) for outcome in outcomes]
         return embedder_pb2.EmbedTextsResponse(embeddings=embeddings, stages=clock.timings)
 
@@ -83,17 +93,20 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                     device=space.device,
                     dtype=space.dtype,
                     unavailable_reason=space.unavailable_reason,
+                    preprocessing=_preprocessing(space),
+                    memory_bytes=space.memory_bytes,
+                    default=space.default,
                 )
-                for space in self._spaces.values()
+                for space in self._spaces
             ]
         )
 
     def _embedding(self, outcome: Outcome) -> embedder_pb2.Embedding:
-        if isinstance(outcome, InvalidArgument):
+        if isinstance(outcome, VitrineError):
             return embedder_pb2.Embedding(status=to_item(outcome))
         return embedder_pb2.Embedding(
             vectors=[
-                encode(vector, space=name, model_digest=self._spaces[name].digest)
+                encode(vector, space=self._by_name[name].name, model_digest=self._by_name[name].digest)
                 for name, vector in outcome.items()
             ]
         )
@@ -102,19 +115,23 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 async def serve(settings: EmbedderSettings) -> None:
     """Run the embedder until it is told to stop."""
     host = Host(settings, "embedder")
-    stages.declare(("decode", "queue", "forward"))
-    engine = await asyncio.to_thread(
-        Engine, settings.models_dir.expanduser(), device=settings.device, dtype=settings.dtype
-    )
+    stages.declare(("fetch", "decode", "queue", "forward"))
+    directories = [path.expanduser() for path in (settings.models_dir, *settings.more_models_dirs)]
+    engine = await asyncio.to_thread(Engine, *directories, device=settings.device, dtype=settings.dtype)
     for space in engine.spaces:
         metrics.SPACE_AVAILABLE.labels(space.name).set(not space.unavailable_reason)
         if space.unavailable_reason:
             _log.warning("space unavailable", space=space.name, reason=space.unavailable_reason)
+    fetcher = Fetcher(
+        FetchLimits(max_bytes=settings.max_image_bytes, timeout_s=settings.fetch_timeout_s),
+        allowed_hosts=settings.fetch_allowed_hosts,
+    )
     pipeline = Pipeline(
         engine,
         limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
         decode_threads=settings.decode_threads,
-        max_queued_items=settings.max_queued_images,
+        admission=AdmissionLimits(settings.max_queued_items, settings.max_queued_bytes),
+        fetcher=fetcher,
     )
     servicer = EmbedderServicer(
         pipeline, engine.spaces, max_images=settings.max_batch_images, max_texts=settings.max_batch_texts
@@ -125,8 +142,14 @@ async def serve(settings: EmbedderSettings) -> None:
     )
     await host.start()
     await pipeline.warm_up()
+    # What is loaded now stays: the collector need not look at it again and again while callers wait.
+    gc.collect()
+    gc.freeze()
     await host.serving()
+    host.run_beside(watch(host, pipeline.stages))
     await host.wait()
+    pipeline.close()
+    await fetcher.aclose()
 
 
 def _check_count(field: str, count: int, most: int) -> None:
@@ -134,8 +157,18 @@ def _check_count(field: str, count: int, most: int) -> None:
         raise InvalidArgument(field, f"wanted 1 to {most}, got {count}")
 
 
+def _priority(priority: int) -> Priority:
+    return Priority.BULK if priority == int(embedder_pb2.PRIORITY_BULK) else Priority.INTERACTIVE
+
+
 def _picture(image: common_pb2.Image) -> Picture:
     box = image.box
-    if not image.HasField("box"):
-        return Picture(image.content)
-    return Picture(image.content, (box.left, box.top, box.right, box.bottom))
+    corners = (box.left, box.top, box.right, box.bottom) if image.HasField("box") else None
+    return Picture(image.content, image.uri, corners)
+
+
+def _preprocessing(space: Space) -> embedder_pb2.Preprocessing | None:
+    if space.preprocessing is None:
+        return None
+    how = space.preprocessing
+    return embedder_pb2.Preprocessing(image_size=how.image_size, mean=how.mean, std=how.std)

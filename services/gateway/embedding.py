@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import grpc.aio
 
 from services.gateway import upstream
-from services.mesh.errors import FailedPrecondition
+from services.mesh import status
+from services.mesh.errors import FailedPrecondition, InvalidArgument
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 MAX_IMAGES_A_CALL = 64
@@ -21,35 +23,45 @@ class Embedder:
         self._stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
 
     async def models(self, *, timeout_s: float) -> list[embedder_pb2.ModelInfo]:
-        """The spaces it has, and those it lacks."""
+        """The default model of each space, and the spaces that it lacks."""
         response = await upstream.ask(
             "embedder", self._stub.ListModels, embedder_pb2.ListModelsRequest(), timeout_s=timeout_s
         )
-        return list(response.models)
+        return [model for model in response.models if model.default]
 
     async def images(
-        self, images: Sequence[common_pb2.Image], specs: Sequence[common_pb2.SpaceSpec], *, timeout_s: float
+        self,
+        images: Sequence[common_pb2.Image],
+        specs: Sequence[common_pb2.SpaceSpec],
+        *,
+        priority: embedder_pb2.Priority.ValueType,
+        timeout_s: float,
     ) -> list[embedder_pb2.Embedding]:
-        """One embedding a picture, some with a status that tells why they have no vectors.
+        """One embedding a picture, some with an INVALID_ARGUMENT that tells why they have no vectors.
 
-        Raises FailedPrecondition (reason MODEL_MISMATCH) when the embedder has other models than `specs`.
+        Raises FailedPrecondition (reason MODEL_MISMATCH) when the embedder has other models than `specs`, and
+        whatever went wrong with a picture that is not the picture's own fault.
         """
         embeddings: list[embedder_pb2.Embedding] = []
         for call in _calls(images):
-            request = embedder_pb2.EmbedImagesRequest(images=call, spaces=[spec.space for spec in specs])
-            response = await upstream.ask("embedder", self._stub.EmbedImages, request, timeout_s=timeout_s)
+            request = embedder_pb2.EmbedImagesRequest(images=call, spaces=_models(specs), priority=priority)
+            with _as_mismatch():
+                response = await upstream.ask(
+                    "embedder", self._stub.EmbedImages, request, timeout_s=timeout_s
+                )
             embeddings += response.embeddings
-        _check_models(embeddings, specs)
+        _check(embeddings, specs)
         return embeddings
 
     async def texts(
         self, texts: Sequence[str], specs: Sequence[common_pb2.SpaceSpec], *, timeout_s: float
     ) -> list[embedder_pb2.Embedding]:
         """One embedding a text; otherwise as for images."""
-        request = embedder_pb2.EmbedTextsRequest(texts=texts, spaces=[spec.space for spec in specs])
-        response = await upstream.ask("embedder", self._stub.EmbedTexts, request, timeout_s=timeout_s)
+        request = embedder_pb2.EmbedTextsRequest(texts=texts, spaces=_models(specs))
+        with _as_mismatch():
+            response = await upstream.ask("embedder", self._stub.EmbedTexts, request, timeout_s=timeout_s)
         embeddings = list(response.embeddings)
-        _check_models(embeddings, specs)
+        _check(embeddings, specs)
         return embeddings
 
 
@@ -66,11 +78,30 @@ def _calls(images: Sequence[common_pb2.Image]) -> list[list[common_pb2.Image]]:
     return calls
 
 
-def _check_models(
-    embeddings: Sequence[embedder_pb2.Embedding], specs: Sequence[common_pb2.SpaceSpec]
-) -> None:
+def _models(specs: Sequence[common_pb2.SpaceSpec]) -> list[str]:
+    """The generation's own models, which need not be the embedder's defaults any more."""
+    return [f"{spec.space}@{spec.model_digest}" for spec in specs]
+
+
+@contextmanager
+def _as_mismatch() -> Iterator[None]:
+    """A model that the embedder does not have (any more) is a matter of the catalogue's generation."""
+    try:
+        yield
+    except FailedPrecondition as error:
+        if error.reason == "MODEL_MISSING":
+            raise FailedPrecondition(error.message, reason="MODEL_MISMATCH") from error
+        raise
+
+
+def _check(embeddings: Sequence[embedder_pb2.Embedding], specs: Sequence[common_pb2.SpaceSpec]) -> None:
     wanted = {(spec.space, spec.model_digest) for spec in specs}
     for embedding in embeddings:
+        if embedding.status.code:
+            error = status.from_item(embedding.status)
+            # A picture that was merely unlucky must not pass for one that is none.
+            if not isinstance(error, InvalidArgument):
+                raise error
         if (
             not embedding.status.code
             and {(each.space, each.model_digest) for each in embedding.vectors} != wanted

@@ -103,6 +103,8 @@ def _add_photo(draft: Draft, index: int, photo: catalog_pb2.Photo, max_image_byt
 def _photo(
     index: int, photo: catalog_pb2.Photo, max_image_bytes: int, *, taken: Collection[str]
 ) -> GivenPhoto:
+    if photo.image.uri:
+        raise InvalidArgument("image.uri", "a product's photo is given as content")
     check_image(photo.image, "image", max_image_bytes)
     if photo.image.HasField("box"):
         raise InvalidArgument("image.box", "a product's photo is taken whole")

@@ -17,6 +17,7 @@ MAX_PARTS = 8
 MAX_K = 100
 DEFAULT_K = 10
 MAX_TEXT_CHARACTERS = 1_000
+MAX_URI_CHARACTERS = 2_048
 MAX_WEIGHT = 100.0
 MAX_FACETS = 16
 DEFAULT_STALENESS_S = 2.0
@@ -152,8 +153,12 @@ def _part(
 
 
 def check_image(image: common_pb2.Image, field: str, max_bytes: int) -> None:
-    """Raise InvalidArgument for what need not be decoded to be refused."""
-    if not image.content:
+    """Raise InvalidArgument for what need not be fetched or decoded to be refused."""
+    if image.content and image.uri:
+        raise InvalidArgument(f"{field}.uri", "give the picture's content or its address, not both")
+    if len(image.uri) > MAX_URI_CHARACTERS:
+        raise InvalidArgument(f"{field}.uri", f"at most {MAX_URI_CHARACTERS} characters")
+    if not image.content and not image.uri:
         raise InvalidArgument(f"{field}.content", "is empty")
     if len(image.content) > max_bytes:
         raise InvalidArgument(

@@ -25,9 +25,10 @@ from vitrine.v1 import common_pb2, embedder_pb2, search_pb2, vectorsearch_pb2
 LABEL_NAMES = ("gender", "category", "type", "colour")
 
 # A vector is a pure function of the content and the model, so it does not go stale; pages of one search also
-# need the
-# very same one.
+# need the very same one.
 VECTOR_TTL_S = 600.0
+# What lies at an address may change, but the next page is usually asked for within this time.
+ADDRESS_TTL_S = 60.0
 # A sum this short has no direction: the parts cancel each other out.
 MIN_NORM = 1e-3
 
@@ -138,7 +139,8 @@ class QueryVectorSource:
             for index, embedding in zip(missing, made, strict=True):
                 _check_item(embedding, query.parts[index], f"parts[{index}]")
                 embeddings[index] = embedding
-                await self._cache.put(keys[index], embedding.SerializeToString(), ttl_s=VECTOR_TTL_S)
+                ttl_s = ADDRESS_TTL_S if query.parts[index].image.uri else VECTOR_TTL_S
+                await self._cache.put(keys[index], embedding.SerializeToString(), ttl_s=ttl_s)
         for index, embedding in embeddings.items():
             parts[index] = {
                 vector.space: vectors.decode(vector, field=f"parts[{index}]") for vector in embedding.vectors
@@ -149,7 +151,10 @@ class QueryVectorSource:
     ) -> list[embedder_pb2.Embedding]:
         if parts[0].WhichOneof("source") == "image":
             return await self._embedder.images(
-                [part.image for part in parts], specs, timeout_s=self._embed_timeout_s
+                [part.image for part in parts],
+                specs,
+                priority=embedder_pb2.PRIORITY_INTERACTIVE,
+                timeout_s=self._embed_timeout_s,
             )
         return await self._embedder.texts(
             [part.text for part in parts], specs, timeout_s=self._embed_timeout_s
@@ -173,8 +178,12 @@ def _check_item(embedding: embedder_pb2.Embedding, part: search_pb2.QueryPart, f
     error = status.from_item(embedding.status)
     if not isinstance(error, InvalidArgument):
         raise error
-    inner = f"image.{error.field or 'content'}" if part.WhichOneof("source") == "image" else "text"
+    inner = f"image.{_image_field(error, part.image)}" if part.WhichOneof("source") == "image" else "text"
     raise InvalidArgument(f"{field}.{inner}", error.message, reason=error.reason)
+
+
+def _image_field(error: InvalidArgument, image: common_pb2.Image) -> str:
+    return error.field or ("uri" if image.uri else "content")
 
 
 def _given(query: Query, index: int) -> _BySpace:

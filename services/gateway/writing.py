@@ -18,7 +18,7 @@ from services.gateway.store.log import ChangeLog, Replay, Stale, Write
 from services.mesh import names, status
 from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable, VitrineError
 from services.mesh.stages import StageClock
-from vitrine.v1 import catalog_pb2, common_pb2
+from vitrine.v1 import catalog_pb2, common_pb2, embedder_pb2
 
 _log = structlog.get_logger()
 
@@ -115,6 +115,7 @@ class ProductWriter:
             embeddings = await self._embedder.images(
                 [common_pb2.Image(content=photo.content) for photo in photos],
                 batch.record.generation.spaces,
+                priority=embedder_pb2.PRIORITY_BULK,
                 timeout_s=self._timeout_s,
             )
         refused: dict[str, VitrineError] = {}

@@ -19,6 +19,7 @@ from typing import Literal
 from services.mesh.errors import FailedPrecondition, Unavailable
 
 TIMEOUT_S = 900
+DIGEST_MISMATCH = "DIGEST_MISMATCH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def fetch(package: Package, directory: Path) -> Path:
         found = sha256(archives[0])
         if found != package.sha256:
             raise FailedPrecondition(
-                f"{package.label}: sha256 is {found}, expected {package.sha256}", reason="DIGEST_MISMATCH"
+                f"{package.label}: sha256 is {found}, expected {package.sha256}", reason=DIGEST_MISMATCH
             )
         archives[0].replace(target)
     return target

@@ -25,6 +25,9 @@ class Scaler:
         self.dtype = dtype
         return self
 
+    def tuned(self) -> Self:
+        return self
+
     def encode(self, images: Tensor) -> Tensor:
         means = images.float().mean(dim=(1, 2)).to(self.dtype)
         return means.flip(1) * torch.nan if self.dtype is self.broken_by else means
@@ -42,13 +45,29 @@ def test_a_fast_format_that_disagrees_is_refused() -> None:
     assert model.dtype is torch.float32
 
 
-def test_float32_needs_no_comparison() -> None:
-    """Nothing is computed to compare float32 with itself."""
+class Detuned(Scaler):
+    """Something else comes out once it is tuned, or tuning fails altogether."""
 
-    def never(model: Scaler, images: Tensor) -> Tensor:
-        raise AssertionError
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error
+        self.is_tuned = False
 
-    assert devices.place(Scaler(), Placement(CPU, torch.float32), never, 32).dtype is torch.float32
+    def tuned(self) -> Self:
+        if self.error:
+            raise self.error
+        self.is_tuned = True
+        return self
+
+    def encode(self, images: Tensor) -> Tensor:
+        return super().encode(images).flip(1) * (torch.nan if self.is_tuned else 1)
+
+
+@pytest.mark.parametrize("error", [None, AttributeError("no such operator")])
+def test_a_tuned_model_that_disagrees_or_cannot_be_had_is_refused(error: Exception | None) -> None:
+    """In float32 too, the plain model is served where the tuned one differs or tuning fails."""
+    model = devices.place(Detuned(error), Placement(CPU, torch.float32), Detuned.encode, 32)
+    assert not model.is_tuned
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from services.embedder import images, towers, weights
-from services.embedder.engine import Engine
+from services.embedder.engine import Engine, name_of
 from services.embedder.models import resnet50
 from services.mesh.errors import FailedPrecondition, InvalidArgument
 from tests.embedder import drawings
@@ -67,7 +68,7 @@ def test_large_batches_are_cut(
     """A batch larger than one pass gives the same vectors in the same order."""
     whole = engine.embed_images(pixels, ["triplet"])["triplet"]
     texts = engine.embed_texts(["red shoes", "jeans", "bag"])["clip"]
-    monkeypatch.setattr(engine, "pass_images", 2)
+    monkeypatch.setattr(engine, "pass_items", 2)
     np.testing.assert_allclose(engine.embed_images(pixels, ["triplet"])["triplet"], whole, atol=1e-4)
     np.testing.assert_allclose(engine.embed_texts(["red shoes", "jeans", "bag"])["clip"], texts, atol=1e-4)
 
@@ -99,10 +100,40 @@ def test_missing_weights_make_spaces_unavailable(tmp_path: Path, pixels: images.
     bare = Engine(tmp_path)
     assert all("vitrine models pull" in space.unavailable_reason for space in bare.spaces)
     assert not any(space.digest for space in bare.spaces)
-    assert bare.embed_images(pixels) == {}
-    with pytest.raises(FailedPrecondition, match="vitrine models pull") as caught:
-        bare.embed_images(pixels, ["resnet50"])
-    assert caught.value.reason == towers.WEIGHTS_MISSING
+    for names, message in (["resnet50"], "vitrine models pull"), ([], "no space has its weights"):
+        with pytest.raises(FailedPrecondition, match=message) as caught:
+            bare.embed_images(pixels, names)
+        assert caught.value.reason == towers.WEIGHTS_MISSING
+
+
+def test_two_generations_of_a_space_answer_side_by_side(
+    models_dir: Path, tmp_path: Path, pixels: images.Pixels
+) -> None:
+    """The first directory's model is the default; another's is asked for by its digest."""
+    (tmp_path / "heads").mkdir()
+    for name in weights.MODELS:
+        (tmp_path / name).symlink_to(models_dir / name)
+    shipped = weights.HEADS_DIR / "triplet.safetensors"
+    tensors = {name: -tensor for name, tensor in load_file(shipped).items()}
+    save_file(tensors, tmp_path / "heads" / shipped.name, {"trunk": weights.trunk_of(shipped)})
+    both = Engine(models_dir, tmp_path)
+    new, old = (space for space in both.spaces if space.name == "triplet")
+    assert (new.default, old.default) == (True, False)
+    names = ["triplet", f"triplet@{old.digest[:12]}"]
+    vectors = both.embed_images(pixels, names)
+    assert list(vectors) == ["triplet", f"triplet@{old.digest}"] == [name_of(new), name_of(old)]
+    first, second = vectors.values()
+    assert first.shape == second.shape
+    assert np.abs(first - second).max() > 0.01
+
+
+def test_passes_at_once_give_what_they_give_alone(engine: Engine, pixels: images.Pixels) -> None:
+    """Several threads may compute at the same time and share the cores."""
+    alone = engine.embed_images(pixels, ["triplet"])["triplet"]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: engine.embed_images(pixels, ["triplet"])["triplet"], range(8)))
+    for vectors in found:
+        assert (vectors * alone).sum(axis=1).min() > 0.999
 
 
 def test_a_head_of_another_trunk_is_not_used(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +150,10 @@ def test_a_local_clip_checkpoint_takes_over_the_space(tmp_path: Path, pixels: im
     torch.manual_seed(0)
     save_file(open_clip.create_model("ViT-B-32").state_dict(), tmp_path / "mine.safetensors")
     weights.pull(
-        ["clip"], tmp_path / "models", lambda step: None, clip=f"ViT-B-32:{tmp_path / 'mine.safetensors'}"
+        ["clip"],
+        tmp_path / "models",
+        lambda step: None,
+        given={"clip": f"ViT-B-32:{tmp_path / 'mine.safetensors'}"},
     )
     engine = Engine(tmp_path / "models")
     assert [space.name for space in engine.spaces if not space.unavailable_reason] == ["clip"]

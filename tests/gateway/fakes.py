@@ -84,6 +84,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
                     accepts_text=space == "clip",
                 ),
                 unavailable_reason="" if space in self.spaces else "no weights",
+                default=True,
             )
             for space, dimension in DIMENSIONS.items()
         ]
@@ -93,7 +94,10 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         await self.fault.strike()
         self.images += len(request.images)
         return embedder_pb2.EmbedImagesResponse(
-            embeddings=[self._embedding(image.content, request.spaces) for image in request.images]
+            embeddings=[
+                self._embedding(image.content or image.uri.encode(), request.spaces)
+                for image in request.images
+            ]
         )
 
     async def EmbedTexts(self, request: Any, context: Any) -> embedder_pb2.EmbedTextsResponse:
@@ -103,6 +107,11 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         )
 
     def _embedding(self, content: bytes, spaces: Any) -> embedder_pb2.Embedding:
+        for name in spaces:
+            if not name.endswith(f"@{self.digest}"):
+                raise FailedPrecondition(f"no model {name}", reason="MODEL_MISSING")
+        if content.startswith(b"unlucky"):
+            return embedder_pb2.Embedding(status=status.to_item(Unavailable("the worker died")))
         if content.startswith(b"bad"):
             return embedder_pb2.Embedding(
                 status=status.to_item(InvalidArgument("content", "is not a picture"))
@@ -110,7 +119,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         return embedder_pb2.Embedding(
             vectors=[
                 vectors.encode(vector_of(content, space), space=space, model_digest=self.digest)
-                for space in spaces
+                for space in (name.partition("@")[0] for name in spaces)
             ]
         )
 

@@ -17,7 +17,7 @@ from services.mesh.errors import (
 )
 from tests.gateway.fakes import photo
 from tests.gateway.rigs import CATALOG, Rig, item
-from vitrine.v1 import catalog_pb2
+from vitrine.v1 import catalog_pb2, common_pb2
 
 
 @pytest.fixture
@@ -309,3 +309,19 @@ def test_an_entry_fits_a_document(tmp_path: Path) -> None:
     """The largest product is far below what an entry may hold."""
     largest = 16 * (2048 + 512 + 128) * 4 + 16 * 512 + 64 * 32 * 1024
     assert largest < interface.MAX_ENTRY_BYTES
+
+
+async def test_an_unlucky_photo_is_not_taken_for_a_bad_one(rig: Rig) -> None:
+    """Where the embedder failed for a photo, nothing is written and the caller may try again."""
+    with pytest.raises(Unavailable):
+        await rig.upsert(item("p1", photos=[photo(1), b"unlucky"]))
+    with pytest.raises(NotFound):
+        await rig.gateway.catalog.get_product(catalog_pb2.GetProductRequest(name="catalogs/shop/products/p1"))
+
+
+async def test_a_products_photo_is_no_address(rig: Rig) -> None:
+    """Photos of products are kept, so they are given as content."""
+    product = item("p1")
+    product.product.photos.add(image=common_pb2.Image(uri="https://shop.example/1.jpg"))
+    response = await rig.upsert(product)
+    assert "image.uri" in str(response.results[0])

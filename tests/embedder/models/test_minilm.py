@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from services.embedder.models import minilm
+from services.mesh.errors import FailedPrecondition
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,38 @@ def test_endless_texts_are_cut(encoder: minilm.MiniLM) -> None:
     """More tokens than the model was made for are cut, not an error."""
     vectors = encoder.encode(["shoe " * 255, "shoe " * 900])
     assert vectors[0] @ vectors[1] > 0.99
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_directory_of_published_files_is_installed(
+    models_dir: Path, tmp_path: Path, pickled: bool, encoder: minilm.MiniLM
+) -> None:
+    """The files give the same vectors from where they are installed, though the weights were torch's own."""
+    source, folder = tmp_path / "source", tmp_path / "minilm"
+    source.mkdir()
+    folder.mkdir()
+    weights, tokenizer = (models_dir / "minilm" / name for name in minilm.FILES)
+    (source / tokenizer.name).symlink_to(tokenizer)
+    if pickled:
+        torch.save(load_file(weights), source / "pytorch_model.bin")
+    else:
+        (source / weights.name).symlink_to(weights)
+    minilm.install(source, folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(minilm.FILES)
+    assert not any(path.is_symlink() for path in folder.iterdir())
+    installed = minilm.load(*(folder / name for name in minilm.FILES))
+    torch.testing.assert_close(installed.encode(["red shoes"]), encoder.encode(["red shoes"]))
+
+
+def test_other_weights_are_refused(models_dir: Path, tmp_path: Path) -> None:
+    """A directory without the files, with another model's, or with a tokenizer that is none, says so."""
+    with pytest.raises(FailedPrecondition, match=r"wanted a directory with model\.safetensors and tokenizer"):
+        minilm.install(tmp_path, tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "model.safetensors").symlink_to(models_dir / "resnet50" / "model.safetensors")
+    with pytest.raises(FailedPrecondition, match="no tensor 'embeddings"):
+        minilm.install(tmp_path, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors").symlink_to(models_dir / "minilm" / "model.safetensors")
+    with pytest.raises(FailedPrecondition, match=r"tokenizer\.json does not fit"):
+        minilm.install(tmp_path, tmp_path)

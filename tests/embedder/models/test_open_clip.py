@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from services.embedder.models import open_clip as ours
+from services.mesh.errors import FailedPrecondition, InvalidArgument
 from tests.embedder import drawings
 
 with warnings.catch_warnings():
@@ -54,3 +55,16 @@ def test_a_missing_checkpoint_is_no_model(tmp_path: Path) -> None:
     """There is no model with random weights."""
     with pytest.raises(FileNotFoundError):
         ours.load("ViT-B-32", tmp_path / "absent.safetensors")
+
+
+def test_an_architecture_nobody_knows_is_refused(checkpoint: Path) -> None:
+    """A mistyped architecture is the caller's mistake, not a fault of the file."""
+    with pytest.raises(InvalidArgument, match="no architecture 'ViT-Z-1'"):
+        ours.load("ViT-Z-1", checkpoint)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(checkpoint: Path) -> None:
+    """What does not fit is told with the file's name, in whatever way the library fails."""
+    with pytest.raises(FailedPrecondition, match=r"ours\.safetensors does not fit") as caught:
+        ours.load("ViT-S-32-alt", checkpoint)
+    assert caught.value.reason == "WEIGHTS_UNFIT"

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from services.embedder import images
 from services.embedder.models import resnet50
+from services.mesh.errors import FailedPrecondition
+from services.mesh.registries import sha256
 from tests.embedder import drawings
 
 
@@ -38,7 +41,7 @@ def test_the_converted_network_knows_what_it_sees(
     """The ImageNet class of a recognisable picture comes first, so conversion and input format are right."""
     pixels = images.decode(drawings.encoded(draw()), resnet50.IMAGE_SIZE)
     with torch.inference_mode():
-        shares = trunk.logits(trunk(torch.from_numpy(pixels[None]))).softmax(dim=1)[0]
+        shares = trunk.logits(trunk(torch.from_numpy(np.stack([pixels])))).softmax(dim=1)[0]
     assert labels[str(int(shares.argmax()))] == label
     assert shares.max() > 0.5
 
@@ -95,3 +98,34 @@ def test_a_missing_file_is_no_model(tmp_path: Path) -> None:
     """There is no network with random weights."""
     with pytest.raises(FileNotFoundError):
         resnet50.load(tmp_path / "model.safetensors")
+
+
+def test_the_same_bytes_are_the_same_model(models_dir: Path, tmp_path: Path) -> None:
+    """A file in our layout is installed as it is; by its directory, the names of its classes are too."""
+    original = models_dir / "resnet50"
+    for source, files in (
+        (original, ["labels.json", "model.safetensors"]),
+        (original / resnet50.FILE, ["model.safetensors"]),
+    ):
+        folder = tmp_path / source.name
+        folder.mkdir()
+        resnet50.install(source, folder)
+        assert sorted(path.name for path in folder.iterdir()) == files
+        assert sha256(folder / resnet50.FILE) == sha256(original / resnet50.FILE)
+
+
+def test_other_files_are_refused(tmp_path: Path, trunk: resnet50.ResNet50) -> None:
+    """No file, other tensors, a variant nobody knows, and torch files whose variant nobody can tell."""
+    file = tmp_path / "mine.safetensors"
+    with pytest.raises(FailedPrecondition, match="there is no such file"):
+        resnet50.install(tmp_path, tmp_path)
+    save_file({"weight": torch.zeros(1)}, file)
+    with pytest.raises(FailedPrecondition, match="Missing key"):
+        resnet50.install(file, tmp_path)
+    save_file({"weight": torch.zeros(1)}, file, {"variant": "v2"})
+    with pytest.raises(FailedPrecondition, match=r"no variant 'v2', there are v1, v1\.5"):
+        resnet50.install(file, tmp_path)
+    torch.save(trunk.state_dict(), tmp_path / "mine.pt")
+    with pytest.raises(FailedPrecondition, match="wanted torchvision's tensors"):
+        resnet50.install(tmp_path / "mine.pt", tmp_path)
+    assert not (tmp_path / resnet50.FILE).exists()

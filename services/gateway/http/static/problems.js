@@ -15,9 +15,9 @@ const BY_STATUS = {
 
 /** A title, a sentence and a remedy for a problem; one that the page itself found has its own words. */
 export function explained(problem) {
-  const { title, detail = "", status = 0, field = "" } = problem;
+  const { title, detail = "", status = 0, reason = "", field = "" } = problem;
   if (!status) return { title, sentence: detail, remedy: RETRY };
-  if (/^parts\[\d+\]\.image/.test(field)) return { ...photoExplained(detail), remedy: OTHER_PHOTO };
+  if (/^parts\[\d+\]\.image/.test(field)) return { ...photoExplained(reason), remedy: OTHER_PHOTO };
   if (field.startsWith("filter")) {
     return { title: "These filters do not fit this catalogue", sentence: "Clear them to see what there is.", remedy: CLEAR_FILTERS };
   }
@@ -28,8 +28,8 @@ export function explained(problem) {
   return { title: known, sentence, remedy: status === 413 ? OTHER_PHOTO : RETRY };
 }
 
-function photoExplained(detail) {
-  // The limits are told as "at most"; everything else is about what the file is.
-  if (detail.includes("at most")) return { title: "This photo is too large", sentence: "Try a smaller one." };
+function photoExplained(reason) {
+  // Everything else is about what the file is.
+  if (reason === "IMAGE_TOO_LARGE") return { title: "This photo is too large", sentence: "Try a smaller one." };
   return { title: "This photo cannot be used", sentence: "This file is not a picture we can read. Try a JPEG, PNG or WebP." };
 }

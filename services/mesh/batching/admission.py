@@ -1,0 +1,81 @@
+"""Who is let in: as many items and bytes as there is room for, and nobody who could not be served in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.mesh.batching.metrics import ItemMetrics
+from services.mesh.errors import ResourceExhausted
+
+# What a refused caller is told at least: sooner, nothing will have changed.
+_MIN_RETRY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """The most that is admitted and not yet done with."""
+
+    max_items: int
+    max_bytes: int
+
+
+class Admission:
+    """Counts what is inside. Callers come in on one thread, items may leave on any."""
+
+    def __init__(self, limits: AdmissionLimits, metrics: ItemMetrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._items = 0
+        self._bytes = 0
+
+    def admit(
+        self, items: int, size_bytes: int, *, deadline_at: float, finish_s: Callable[[], float]
+    ) -> None:
+        """Let a call in, whose items `leave` one by one.
+
+        `finish_s` predicts the seconds until it would be done. Raises ResourceExhausted when there is no room
+        or the deadline (of `time.monotonic`) would pass first.
+        """
+        left_s = max(0.0, deadline_at - time.monotonic())
+        predicted_s = finish_s()
+        with self._lock:
+            full = (
+                self._items + items > self._limits.max_items
+                or self._bytes + size_bytes > self._limits.max_bytes
+            )
+            if not full and predicted_s <= left_s:
+                self._items += items
+                self._bytes += size_bytes
+                self._metrics.inflight(self._items)
+                return
+        self._metrics.refused(items)
+        if full:
+            # By then all that is inside now has gone.
+            raise ResourceExhausted(
+                f"{self._items} items are waiting already, at most {self._limits.max_items} may",
+                retry_after_s=max(_MIN_RETRY_S, predicted_s),
+            )
+        raise ResourceExhausted(
+            f"an answer would take {predicted_s:.2f} s and is wanted within {left_s:.2f} s",
+            retry_after_s=max(_MIN_RETRY_S, predicted_s - left_s),
+        )
+
+    def grow(self, size_bytes: int) -> None:
+        """Let an item that is inside become larger; raises ResourceExhausted when there is no room for it."""
+        with self._lock:
+            if self._bytes + size_bytes > self._limits.max_bytes:
+                raise ResourceExhausted(
+                    f"{self._bytes} bytes are waiting already, at most {self._limits.max_bytes} may"
+                )
+            self._bytes += size_bytes
+
+    def leave(self, size_bytes: int) -> None:
+        """One item is done with."""
+        with self._lock:
+            self._items -= 1
+            self._bytes -= size_bytes
+            self._metrics.inflight(self._items)

@@ -1,0 +1,201 @@
+"""Threads that work on batches of what waits before them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from services.mesh.batching.batch_queue import BatchLimits, BatchQueue, Formed
+from services.mesh.batching.call import Job, Priority
+from services.mesh.batching.durations import Durations
+from services.mesh.batching.metrics import StageMetrics
+from services.mesh.errors import DeadlineExceeded, Unavailable, VitrineError
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+# A worker is stuck when its batch takes this many times as long as expected, and never before this long.
+PATIENCE = 5.0
+MIN_PATIENCE_S = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A batch in hand."""
+
+    started_at: float
+    expected_s: float
+
+
+class Stage(Generic[Item, Outcome]):
+    """Workers that turn items into outcomes, a batch at a time, as soon as they are free.
+
+    `work(kind, items)` returns one outcome an item, which may be an error; what it raises is tried again for
+    each item alone, so that one bad item cannot fail its batch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Any, list[Item]], Sequence[Outcome | VitrineError]],
+        *,
+        workers: int,
+        limits: BatchLimits,
+        durations: Durations,
+        metrics: StageMetrics,
+    ) -> None:
+        self.name = name
+        self.workers = workers
+        self._work = work
+        self._limits = limits
+        self._durations = durations
+        self._metrics = metrics
+        self._queue: BatchQueue[Job[Item, Outcome]] = BatchQueue(limits, durations)
+        self._changed = threading.Condition()
+        self._running: dict[int, _Running] = {}
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+        self.revive()
+
+    def put(self, job: Job[Item, Outcome]) -> None:
+        """Let a job wait for its turn. From any thread."""
+        job.queued_at = time.monotonic()
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                self._queue.put(job)
+                self._metrics.waiting(len(self._queue))
+                self._changed.notify()
+        if closed:
+            job.done(Unavailable("the server is stopping"))
+
+    def waiting(self, priority: Priority) -> int:
+        """How many jobs wait that have this priority or go before it."""
+        with self._changed:
+            return sum(self._queue.waiting(priority).values())
+
+    def finish_s(self, kind: Hashable, items: int, priority: Priority) -> float:
+        """Seconds until `items` more of that kind and priority would be done, by what is known now."""
+        now = time.monotonic()
+        with self._changed:
+            waiting = self._queue.waiting(priority)
+            running = [each.started_at + each.expected_s - now for each in self._running.values()]
+        waiting[kind] = waiting.get(kind, 0) + items
+        running_s = sum(max(0.0, left_s) for left_s in running)
+        queued_s = sum(self._batches_s(kind, count) for kind, count in waiting.items())
+        return (running_s + queued_s) / self.workers
+
+    @property
+    def stuck(self) -> bool:
+        """True when no worker makes progress: each is dead or far beyond the time its batch should take."""
+        with self._changed:
+            running = dict(self._running)
+        now = time.monotonic()
+        return all(
+            not thread.is_alive()
+            or (_is_overdue(running[thread.ident], now) if thread.ident in running else False)
+            for thread in self._threads
+        )
+
+    def revive(self) -> int:
+        """Replace workers that died; how many."""
+        alive = [thread for thread in self._threads if thread.is_alive()]
+        dead = self.workers - len(alive)
+        if self._closed or not dead:
+            return 0
+        fresh = [
+            threading.Thread(target=self._serve, name=f"{self.name}-{number}", daemon=True)
+            for number in range(dead)
+        ]
+        self._threads = alive + fresh
+        for thread in fresh:
+            thread.start()
+        return dead
+
+    def close(self) -> None:
+        """Answer what waits with Unavailable and end the workers once their batches are done."""
+        with self._changed:
+            self._closed = True
+            waiting = list(self._queue.drain())
+            self._changed.notify_all()
+        for job in waiting:
+            job.done(Unavailable("the server is stopping"))
+
+    def _batches_s(self, kind: Hashable, items: int) -> float:
+        full, rest = divmod(items, self._limits.max_items)
+        full_s = full * self._durations.expected_s(kind, self._limits.max_items) if full else 0.0
+        return full_s + (self._durations.expected_s(kind, rest) if rest else 0.0)
+
+    def _serve(self) -> None:
+        me = threading.get_ident()
+        while (formed := self._take(me)) is not None:
+            for job in formed.left:
+                job.done(DeadlineExceeded("the caller left while the item waited for its turn"))
+            for job in formed.late:
+                job.done(DeadlineExceeded("the deadline passed, or would have, before the item's turn came"))
+            if formed.jobs:
+                self._run(me, formed)
+
+    def _take(self, me: int) -> Formed[Job[Item, Outcome]] | None:
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                formed = self._queue.form(now)
+                if formed.jobs:
+                    expected_s = self._durations.expected_s(formed.kind, len(formed.jobs))
+                    self._running[me] = _Running(now, expected_s)
+                if formed.jobs or formed.dropped:
+                    self._metrics.waiting(len(self._queue))
+                    return formed
+                self._changed.wait()
+        return None
+
+    def _run(self, me: int, formed: Formed[Job[Item, Outcome]]) -> None:
+        jobs = formed.jobs
+        started_at = time.monotonic()
+        queue_s = [started_at - job.queued_at for job in jobs]
+        self._metrics.formed(queue_s)
+        try:
+            with self._metrics.busy.working():
+                outcomes = self._attempt(formed.kind, [job.item for job in jobs])
+        except BaseException:
+            # The thread is being killed. Its callers must hear of it, then it may die and be replaced.
+            for job in jobs:
+                job.done(Unavailable("the worker died", retry_after_s=0.5))
+            raise
+        finally:
+            with self._changed:
+                self._running.pop(me, None)
+        took_s = time.monotonic() - started_at
+        for job, waited_s, outcome in zip(jobs, queue_s, outcomes, strict=True):
+            job.call.took(f"{self.name}_queue", waited_s)
+            job.call.took(self.name, took_s)
+            job.done(outcome)
+
+    def _attempt(self, kind: Hashable, items: list[Item]) -> Sequence[Outcome | VitrineError]:
+        started_at = time.monotonic()
+        try:
+            outcomes = self._work(kind, items)
+        except Exception as error:  # noqa: BLE001 - whatever one item does, its batch and the worker live on
+            if len(items) == 1:
+                return [self._told(error)]
+            return [outcome for item in items for outcome in self._attempt(kind, [item])]
+        self._durations.observe(kind, len(items), time.monotonic() - started_at)
+        return outcomes
+
+    def _told(self, error: Exception) -> VitrineError:
+        if isinstance(error, VitrineError):
+            return error
+        _log.error("an item failed", stage=self.name, exc_info=error)
+        return VitrineError("internal error; the server's log has it")
+
+
+def _is_overdue(running: _Running, now: float) -> bool:
+    return now - running.started_at > max(MIN_PATIENCE_S, PATIENCE * running.expected_s)

@@ -23,7 +23,19 @@ _JSON = "vitrine.json"
 # Fields that are options, which people know by their dashes.
 _OPTIONS = frozenset(
     {
-        *("catalog", "catalog-dir", "filter", "http-port", "image", "k", "map", "page_token", "port-base"),
+        *(
+            "catalog",
+            "catalog-dir",
+            "clip",
+            "filter",
+            "from",
+            "http-port",
+            "image",
+            "k",
+            "map",
+            "page_token",
+            "port-base",
+        ),
         *("product", "profile", "report", "shards", "text"),
     }
 )

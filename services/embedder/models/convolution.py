@@ -26,18 +26,21 @@ class FusedConv2d(nn.Conv2d):
         self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
-        self._packed: Tensor | None = None
+        self._packed: Tensor | None
+        self.register_buffer("_packed", None, persistent=False)
 
     def pack(self, side: int) -> None:
-        """Keep a copy of the weights in oneDNN's layout for inputs [n, in, side, side] in their dtype.
+        """Turn the weights to oneDNN's layout for inputs [n, in, side, side] in their dtype.
 
-        To be called once the weights are where and what they stay. Raises AttributeError where this build of
-        PyTorch lacks the operator.
+        They stay where and what they are then, and cannot be read any more. Raises AttributeError where this
+        build of PyTorch lacks the operator.
         """
         shape = [_PACK_PICTURES, self.in_channels, side, side]
         self._packed = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001 - see the module
             self.weight, *self._geometry, shape
         )
+        # Only its type and place are asked for from now on.
+        self.weight = nn.Parameter(self.weight.new_empty(0), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, in, h, w] -> [n, out, h', w']."""

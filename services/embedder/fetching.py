@@ -38,7 +38,7 @@ class FetchLimits:
     timeout_s: float = 10.0
     connect_timeout_s: float = 3.0
     max_redirects: int = 3
-    max_concurrent: int = 32
+    max_concurrent: int = 16
     max_concurrent_per_host: int = 4
     max_per_host_per_s: float = 10.0
     max_hosts: int = 4096

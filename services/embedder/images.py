@@ -121,16 +121,29 @@ def decode(
     article type among the first ten .615 and .613 (ResNet50, leave one out). Stretching needs no made-up
     border.
     """
-    if box is not None:
-        _check_box(box)
+    outcome = _outcome(data, size, box, limits)
+    if isinstance(outcome, InvalidArgument):
+        raise outcome
+    return outcome
+
+
+def _outcome(data: bytes, size: int, box: Box | None, limits: ImageLimits) -> Pixels | InvalidArgument:
+    """What `decode` returns or raises.
+
+    An error that is raised keeps the frames that it came through, and a half decoded picture in one of them
+    would stay in memory until the last of its batch is done. So this one is handed back.
+    """
+    if box is not None and not _is_inside(box):
+        message = f"wanted 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, got {box}"
+        return InvalidArgument("box", message, reason=BAD_BOX)
     if not data:
-        raise _refusal(EMPTY_IMAGE, "the image is empty (0 bytes)")
+        return _refusal(EMPTY_IMAGE, "the image is empty (0 bytes)")
     if len(data) > limits.max_bytes:
         message = f"the image has {len(data)} bytes, at most {limits.max_bytes} are allowed"
-        raise _refusal(IMAGE_TOO_LARGE, message)
+        return _refusal(IMAGE_TOO_LARGE, message)
     form = next((form for form in _FORMATS if form.is_it(data)), None)
     if form is None:
-        raise _refusal(NOT_AN_IMAGE, "the bytes are not an image of a known format")
+        return _refusal(NOT_AN_IMAGE, "the bytes are not an image of a known format")
     try:
         essence = form.essence(data)
         _check_size(essence.width, essence.height, limits)
@@ -139,24 +152,22 @@ def decode(
         _check_size(*image.size, limits)
         return _render(image, essence, size, box)
     except NotRead as error:
-        raise _refusal(NOT_AN_IMAGE, str(error)) from error
+        return _refusal(NOT_AN_IMAGE, str(error))
     except TooLarge as error:
-        raise _refusal(IMAGE_TOO_LARGE, str(error)) from error
+        return _refusal(IMAGE_TOO_LARGE, str(error))
     # Pillow's parsers raise nearly any kind of exception on hostile bytes; all of them mean the same.
-    except Exception as error:
-        raise _refusal(DAMAGED_IMAGE, f"the image is damaged or cut off: {str(error)[:200]}") from error
+    except Exception as error:  # noqa: BLE001 - see the line above
+        return _refusal(DAMAGED_IMAGE, f"the image is damaged or cut off: {str(error)[:200]}")
 
 
 def _refusal(reason: str, message: str) -> InvalidArgument:
     return InvalidArgument("image", message, reason=reason)
 
 
-def _check_box(box: Box) -> None:
+def _is_inside(box: Box) -> bool:
     x0, y0, x1, y1 = box
-    # The comparisons are False for NaN, so it is refused as well.
-    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-        message = f"wanted 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1, got {box}"
-        raise InvalidArgument("box", message, reason=BAD_BOX)
+    # The comparisons are False for NaN.
+    return 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:

@@ -178,12 +178,14 @@ class Pipeline:
             content = await self._fetcher.fetch(picture.uri)
             self._admission.grow(len(content))
         except VitrineError as error:
+            metrics.FETCHES.labels(error.reason).inc()
             self._end(call, index, 0, error)
         except BaseException:
             # Above all when the caller leaves: the item's place must be free again.
             self._end(call, index, 0, VitrineError("the picture was not fetched"))
             raise
         else:
+            metrics.FETCHES.labels("OK").inc()
             call.took("fetch", time.monotonic() - started_at)
             self._put(call, index, Picture(content, box=picture.box), kind)
 

@@ -68,7 +68,8 @@ class EmbedderServiceServicer:
         server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
         UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
         DEADLINE_EXCEEDED    the host of an address did not answer in time
-        RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
+        RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
+        (URI_RATE_LIMITED)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

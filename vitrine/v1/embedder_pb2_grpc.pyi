@@ -45,7 +45,8 @@ class EmbedderServiceStub:
                            server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
       UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
       DEADLINE_EXCEEDED    the host of an address did not answer in time
-      RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
+      RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
+                           (URI_RATE_LIMITED)
     """
     EmbedTexts: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextsRequest, _embedder_pb2.EmbedTextsResponse]
     """Embeds texts in every space that takes them.
@@ -79,7 +80,8 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
                            server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
       UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
       DEADLINE_EXCEEDED    the host of an address did not answer in time
-      RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
+      RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
+                           (URI_RATE_LIMITED)
     """
     EmbedTexts: _aio.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextsRequest, _embedder_pb2.EmbedTextsResponse]  # type: ignore[assignment]
     """Embeds texts in every space that takes them.
@@ -116,7 +118,8 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
                                server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
           UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
           DEADLINE_EXCEEDED    the host of an address did not answer in time
-          RESOURCE_EXHAUSTED   the host of an address asks for fewer requests (URI_RATE_LIMITED)
+          RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
+                               (URI_RATE_LIMITED)
         """
 
     @_abc_1.abstractmethod

@@ -17,13 +17,14 @@ MAX_TILE_PIXELS = 2**22
 
 _MAX_TAGS = 4096
 _WIDTH, _LENGTH, _COMPRESSION, _ORIENTATION = 256, 257, 259, 274
-_ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 # Those that say how the pixels are stored: bits, photometry, fill order, samples, planes, predictor, palette,
 # extra samples and their format, JPEG tables, the subsampling of YCbCr, and where strips and tiles are.
 _NEEDED = frozenset(
-    {_WIDTH, _LENGTH, 258, _COMPRESSION, 262, 266, 273, 277, _ROWS_PER_STRIP, 279, 284, 317, 320}
+    {_WIDTH, _LENGTH, 258, _COMPRESSION, 262, 266, 273, 277, 278, 279, 284, 317, 320}
     | {_TILE_WIDTH, _TILE_LENGTH, 324, 325, 338, 339, 347, 529, 530, 531, 532}
 )
+_READ = _NEEDED | {_ORIENTATION}
 # None, LZW, JPEG, PackBits, and Deflate under both its numbers.
 _COMPRESSIONS = frozenset({1, 5, 7, 32773, 8, 32946})
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
@@ -85,7 +86,7 @@ def _tags(data: bytes, order: str) -> dict[int, _Tag]:
         raise Damaged("its directory is cut off")
     for place in range(start + 2, start + 2 + 12 * count, 12):
         number, kind, values, offset = struct.unpack_from(f"{order}HHII", data, place)
-        if number not in _NEEDED | {_ORIENTATION} or number in tags:
+        if number not in _READ or number in tags:
             continue
         if kind not in _BYTES:
             raise Damaged("it has a tag of no known type")

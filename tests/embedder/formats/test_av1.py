@@ -25,8 +25,8 @@ def header(*fields: str) -> bytes:
 
 REDUCED = header("000", "1", "1", "00100", SIDES)
 PLAIN = header("000", "0", "0", "0", "0", "00000", "0" * 12, "00100", SIDES)
-# Timing with a picture interval of 5, a decoder model of 6-bit delays, display delays, two operating points, the
-# first of which has a tier.
+# Timing with a picture interval of 5, a decoder model of 6-bit delays, display delays, two operating points,
+# the first of which has a tier.
 FULL = header(
     "00000",
     "1" + "0" * 64 + "1" + "00110" + "1" + "00101" + "0" * 42,

@@ -8,9 +8,10 @@ from PIL import Image
 from services.embedder.formats import avif
 from services.embedder.formats.essence import Damaged, NotRead, TooLarge
 from tests.embedder import hostile
-from tests.embedder.hostile import box, encoded
+from tests.embedder.drawings import encoded
+from tests.embedder.hostile import box
 
-STREAM = bytes.fromhex("0a0618266a3f9fc0")  # one unit, a reduced sequence header of 640 x 480
+STREAM = bytes.fromhex("0a06192667f77c00")  # one unit, a reduced sequence header of 640 x 480
 
 
 def infe(number: int, kind: bytes, version: int = 2) -> bytes:

@@ -9,7 +9,7 @@ from services.embedder import images
 from services.embedder.formats import bmp
 from services.embedder.formats.essence import Damaged, NotRead
 from tests.embedder import hostile
-from tests.embedder.hostile import encoded
+from tests.embedder.drawings import encoded
 
 WHOLE = encoded(Image.new("RGB", (5, 3), "red"), "BMP")
 

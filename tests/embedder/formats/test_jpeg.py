@@ -6,7 +6,8 @@ from PIL import Image
 from services.embedder.formats import jpeg
 from services.embedder.formats.essence import Damaged, NotRead, TooLarge
 from tests.embedder import hostile
-from tests.embedder.hostile import encoded, jpeg_segment, jpeg_with
+from tests.embedder.drawings import encoded
+from tests.embedder.hostile import jpeg_segment, jpeg_with
 
 WHOLE = encoded(Image.new("RGB", (20, 10), "red"), "JPEG")
 

@@ -6,13 +6,14 @@ from PIL import Image
 from services.embedder.formats import png
 from services.embedder.formats.essence import Damaged, TooLarge
 from tests.embedder import hostile
-from tests.embedder.hostile import encoded, png_chunk, png_header, png_pixels
+from tests.embedder.drawings import encoded
+from tests.embedder.hostile import png_chunk, png_header, png_pixels
 
 PIXELS = png_pixels(13)
 
 
 def test_only_what_makes_pixels_is_kept() -> None:
-    """Profiles, texts, frames and what follows the end go; the orientation is read before or after the pixels."""
+    """Profiles, texts, frames and what follows the end go; an orientation is read wherever it stands."""
     plain = hostile.png(png_header(4, 1), PIXELS)
     notes = png_chunk(b"iCCP", b"p\0\0x") + png_chunk(b"tEXt", b"k\0v") + png_chunk(b"acTL", bytes(8))
     turned = png_chunk(b"eXIf", hostile.exif(6).removeprefix(b"Exif\0\0"))

@@ -9,7 +9,7 @@ from PIL import Image
 from services.embedder.formats import tiff
 from services.embedder.formats.essence import Damaged, NotRead, TooLarge
 from tests.embedder import hostile
-from tests.embedder.hostile import encoded
+from tests.embedder.drawings import encoded
 
 
 def test_only_tags_that_make_pixels_and_only_one_page_are_kept() -> None:

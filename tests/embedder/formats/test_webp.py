@@ -6,7 +6,8 @@ from PIL import Image
 from services.embedder.formats import webp
 from services.embedder.formats.essence import Damaged, TooLarge
 from tests.embedder import hostile
-from tests.embedder.hostile import encoded, webp_chunk
+from tests.embedder.drawings import encoded
+from tests.embedder.hostile import webp_chunk
 
 LOSSY = encoded(Image.new("RGB", (20, 10), "red"), "WEBP")
 LOSSLESS = encoded(Image.new("RGB", (20, 10), "red"), "WEBP", lossless=True)

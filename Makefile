@@ -21,10 +21,12 @@ test: setup check ## Set up, check, and run every test with coverage.
 check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh
 
-bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder
-	@test -n "$(CATALOG)" || { echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
-	@scripts/setup.sh demo
-	@.venv/bin/python -m benchmarks.mesh "$(CATALOG)"
+BENCH ?= mesh
+bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder [CATALOG=...]
+	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh || \
+		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
+	@scripts/setup.sh bench
+	@.venv/bin/python -m "benchmarks.$(BENCH)" $(if $(CATALOG),"$(CATALOG)")
 
 screenshots: ## Take the pictures of the page anew, on drawn products.
 	@scripts/setup.sh test

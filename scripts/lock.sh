@@ -16,3 +16,8 @@ compile all-cpu.txt --extra all-cpu --extra dev "$@"
 for service in gateway ranker; do
   compile "$service.txt" --extra "$service" --constraints requirements/all-cpu.txt
 done
+
+# What the embedder is measured against, in an environment of its own.
+.venv/bin/uv pip compile requirements/bench.in --quiet --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11 --output-file requirements/bench.txt
+echo "lock: requirements/bench.txt"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Make this checkout ready to run (`demo`) or also to test and check (`test`). Every step is either a cheap look at
-# what is there or is stamped with the content of what it depends on, so that a second run takes no time.
+# Make this checkout ready to run (`demo`), also to test and check (`test`), or also to measure it against its peers
+# (`bench`). Every step is either a cheap look at what is there or is stamped with the content of what it depends on, so
+# that a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-purpose=${1:?demo or test}
+purpose=${1:?demo, test or bench}
 venv=.venv
 stamps=$venv/stamps
 
@@ -65,12 +66,16 @@ bootstrap() {
 }
 
 # 3. What the lock names. uv does not read pip's configuration, so an index that only pip was told of is passed on.
-dependencies() {
-  say "installing the dependencies (some gigabytes at first)"
+use_index() {
   local index
   index=${PIP_INDEX_URL:-$($venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
   if [ -n "$index" ]; then export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-$index}}; fi
   export UV_NATIVE_TLS=${UV_NATIVE_TLS:-true}
+}
+
+dependencies() {
+  say "installing the dependencies (some gigabytes at first)"
+  use_index
   # Compiled once here, every service starts in a third of the time, also where Python may not write bytecode.
   $venv/bin/uv pip install --compile-bytecode --python $venv/bin/python --require-hashes -r requirements/all-cpu.txt
 }
@@ -80,7 +85,15 @@ project() {
   $venv/bin/uv pip install --quiet --python $venv/bin/python --offline --no-deps --no-build-isolation --editable .
 }
 
-# 5. Model weights.
+# 5. What the embedder is measured against, in a folder that only the peers look into: with httptools in sight, uvicorn
+# would serve the gateway in another way.
+peers() {
+  say "installing the peers"
+  use_index
+  $venv/bin/uv pip install --quiet --target $venv/bench --require-hashes -r requirements/bench.txt
+}
+
+# 6. Model weights.
 models() {
   say "fetching model weights"
   $venv/bin/vitrine models pull
@@ -91,6 +104,7 @@ debian_packages
 once $stamps/bootstrap "$(fingerprint requirements/bootstrap.txt)" bootstrap
 once $stamps/dependencies "$(fingerprint requirements/all-cpu.txt)" dependencies
 once $stamps/project "$(fingerprint pyproject.toml vitrine/__init__.py)" project
+if [ "$purpose" = bench ]; then once $stamps/peers "$(fingerprint requirements/bench.txt)" peers; fi
 # What the weights are made of is all code of the embedder and trainer, and the prompts of the ranker. The stamp lies
 # among the weights: it goes when they go.
 weights=${VITRINE_MODELS_DIR:-${HOME:?}/.cache/vitrine/models}

@@ -35,6 +35,9 @@ _DECODE: Kind = ("decode", ())
 # Taken until the first batches were run.
 _FORWARD_GUESS_S = 0.1
 _DECODE_GUESS_S = 0.005
+# A picture at the limit of pixels takes a second and may have waited for others of its size, while the usual
+# one takes a millisecond: what a picture is expected to take says nothing of it.
+_DECODE_PATIENCE_S = 15.0
 # The most decoded pixels of one batch.
 _MAX_BATCH_BYTES = 256 << 20
 
@@ -75,6 +78,7 @@ class Pipeline:
             limits=BatchLimits(1, 0),
             durations=Durations(_DECODE_GUESS_S),
             metrics=metrics.DECODE,
+            min_patience_s=_DECODE_PATIENCE_S,
         )
         self._forward: Stage[Pixels | str, dict[str, Vectors]] = Stage(
             "forward",

@@ -296,18 +296,18 @@ def test_what_is_no_whole_picture_is_refused_with_the_reason(data: bytes, reason
     assert (caught.value.field, caught.value.reason) == ("image", reason)
 
 
-@pytest.mark.parametrize(
-    "limits", [ImageLimits(max_pixels=4096), ImageLimits(max_side=64), ImageLimits(max_bytes=64)]
-)
 def test_a_refusal_keeps_no_picture_in_memory() -> None:
     """The errors of a batch live until all of it is done; the half decoded pictures must not."""
     with pytest.raises(InvalidArgument) as caught:
         images.decode(encoded(Image.effect_noise((300, 300), 90))[:9000], SIZE)
     assert caught.value.__context__ is None
     held = [value for entry in caught.traceback for value in entry.frame.f_locals.values()]
-    assert not any(isinstance(value, Image.Image | images.Essence) for value in held)
+    assert not any(isinstance(value, Image.Image) for value in held)
 
 
+@pytest.mark.parametrize(
+    "limits", [ImageLimits(max_pixels=4096), ImageLimits(max_side=64), ImageLimits(max_bytes=64)]
+)
 def test_limits_are_the_callers_choice(limits: ImageLimits) -> None:
     """A caller may allow fewer pixels, shorter sides or fewer bytes."""
     with pytest.raises(InvalidArgument, match=r"at most (4096|64) are allowed") as caught:

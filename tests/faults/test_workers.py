@@ -16,7 +16,6 @@ from services.embedder.images import ImageLimits, Pixels
 from services.embedder.pipeline import Pipeline
 from services.embedder.server import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
-from services.mesh.batching import stage
 from services.mesh.batching.admission import AdmissionLimits
 from services.mesh.channel import call, connect
 from services.mesh.errors import Unavailable
@@ -64,8 +63,7 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    monkeypatch.setattr(stage, "MIN_PATIENCE_S", 0.5)
+async def rig() -> AsyncIterator[Rig]:
     host = Host(EmbedderSettings(port=0, drain_s=5), "embedder")
     engine, fetcher = MortalEngine(), Fetcher(FetchLimits())
     pipeline = Pipeline(

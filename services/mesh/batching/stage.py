@@ -38,7 +38,8 @@ class Stage(Generic[Item, Outcome]):
     """Workers that turn items into outcomes, a batch at a time, as soon as they are free.
 
     `work(kind, items)` returns one outcome an item, which may be an error; what it raises is tried again for
-    each item alone, so that one bad item cannot fail its batch.
+    each item alone, so that one bad item cannot fail its batch. Nobody calls a worker stuck before
+    `min_patience_s`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Stage(Generic[Item, Outcome]):
         limits: BatchLimits,
         durations: Durations,
         metrics: StageMetrics,
+        min_patience_s: float = MIN_PATIENCE_S,
     ) -> None:
         self.name = name
         self.workers = workers
@@ -57,6 +59,7 @@ class Stage(Generic[Item, Outcome]):
         self._limits = limits
         self._durations = durations
         self._metrics = metrics
+        self._min_patience_s = min_patience_s
         self._queue: BatchQueue[Job[Item, Outcome]] = BatchQueue(limits, durations)
         self._changed = threading.Condition()
         self._running: dict[int, _Running] = {}
@@ -99,8 +102,7 @@ class Stage(Generic[Item, Outcome]):
             running = dict(self._running)
         now = time.monotonic()
         return all(
-            not thread.is_alive()
-            or (_is_overdue(running[thread.ident], now) if thread.ident in running else False)
+            not thread.is_alive() or self._is_overdue(running.get(thread.ident or 0), now)
             for thread in self._threads
         )
 
@@ -190,12 +192,13 @@ class Stage(Generic[Item, Outcome]):
         self._durations.observe(kind, len(items), time.monotonic() - started_at)
         return outcomes
 
+    def _is_overdue(self, running: _Running | None, now: float) -> bool:
+        if running is None:
+            return False
+        return now - running.started_at > max(self._min_patience_s, PATIENCE * running.expected_s)
+
     def _told(self, error: Exception) -> VitrineError:
         if isinstance(error, VitrineError):
             return error
         _log.error("an item failed", stage=self.name, exc_info=error)
         return VitrineError("internal error; the server's log has it")
-
-
-def _is_overdue(running: _Running, now: float) -> bool:
-    return now - running.started_at > max(MIN_PATIENCE_S, PATIENCE * running.expected_s)

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.mesh.batching import stage as stages
 from services.mesh.batching.batch_queue import BatchLimits
 from services.mesh.batching.call import Job, Priority
 from services.mesh.batching.durations import Durations
 from services.mesh.batching.metrics import StageMetrics
-from services.mesh.batching.stage import Stage
+from services.mesh.batching.stage import MIN_PATIENCE_S, Stage
 from services.mesh.errors import DeadlineExceeded, InvalidArgument, Unavailable, VitrineError
 from tests.mesh.batching.jobs import call, put_all
 
@@ -42,7 +41,12 @@ class Gate:
 
 @contextmanager
 def running(
-    work: Work, *, workers: int = 1, max_items: int = 4, registry: CollectorRegistry | None = None
+    work: Work,
+    *,
+    workers: int = 1,
+    max_items: int = 4,
+    registry: CollectorRegistry | None = None,
+    min_patience_s: float = MIN_PATIENCE_S,
 ) -> Iterator[Stage[Any, Any]]:
     stage: Stage[Any, Any] = Stage(
         "work",
@@ -51,6 +55,7 @@ def running(
         limits=BatchLimits(max_items, 1000),
         durations=Durations(0.01),
         metrics=StageMetrics("test", "device", registry or CollectorRegistry()),
+        min_patience_s=min_patience_s,
     )
     try:
         yield stage
@@ -178,11 +183,10 @@ async def test_the_time_to_finish_counts_what_goes_before() -> None:
         await asyncio.gather(outcomes(first), outcomes(bulk))
 
 
-async def test_a_stalled_worker_is_told_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_worker_is_told_and_recovers() -> None:
     """A batch far beyond its expected time makes the stage stuck, until it ends."""
-    monkeypatch.setattr(stages, "MIN_PATIENCE_S", 0.05)
     gate = Gate(shut=True)
-    with running(gate) as stage:
+    with running(gate, min_patience_s=0.05) as stage:
         assert not stage.stuck
         whole = put_all(stage, [1])
         await until(lambda: stage.stuck)
@@ -191,9 +195,8 @@ async def test_a_stalled_worker_is_told_and_recovers(monkeypatch: pytest.MonkeyP
         await until(lambda: not stage.stuck)
 
 
-async def test_one_stalled_worker_of_two_leaves_the_stage_working(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_stalled_worker_of_two_leaves_the_stage_working() -> None:
     """While another worker makes progress, so does the stage."""
-    monkeypatch.setattr(stages, "MIN_PATIENCE_S", 0.0)
     stalled = threading.Event()
 
     def work(_kind: Any, items: list[Any]) -> list[Any]:
@@ -201,7 +204,7 @@ async def test_one_stalled_worker_of_two_leaves_the_stage_working(monkeypatch: p
             assert stalled.wait(60)
         return items
 
-    with running(work, workers=2, max_items=1) as stage:
+    with running(work, workers=2, max_items=1, min_patience_s=0.0) as stage:
         stuck = put_all(stage, ["stall"])
         assert await outcomes(put_all(stage, ["a"])) == ["a"]
         assert not stage.stuck

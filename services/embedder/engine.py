@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ _PASS_ITEMS = {"cpu": 4, "cuda": 256}
 # Passes at once: on a CPU up to one a core, on a GPU one that is computed while the next is staged.
 _MAX_CPU_PASSES = 8
 _CUDA_PASSES = 2
+_KEPT_SELECTIONS = 256
 
 
 class Engine:
@@ -49,6 +51,13 @@ class Engine:
         self.pass_items = _PASS_ITEMS[self._device.type]
         self.passes = min(self._cores.count, _MAX_CPU_PASSES) if self._graphs is None else _CUDA_PASSES
         self.image_size = max(each.image_size for each in self._loaded)
+        # Callers ask for the same few combinations again and again.
+        self._image_models = functools.lru_cache(_KEPT_SELECTIONS)(
+            lambda names: self._in_order(selection.for_images(names, self._loaded))
+        )
+        self._text_models = functools.lru_cache(_KEPT_SELECTIONS)(
+            lambda names: self._in_order(selection.for_texts(names, self._loaded))
+        )
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -61,11 +70,11 @@ class Engine:
         Raises as `selection.for_images`, and FailedPrecondition (reason WEIGHTS_MISSING) where none is meant
         and none is available.
         """
-        return self._in_order(selection.for_images(names, self._loaded))
+        return self._image_models(tuple(names))
 
     def text_models(self, names: Sequence[str]) -> tuple[str, ...]:
         """As `image_models`, for texts."""
-        return self._in_order(selection.for_texts(names, self._loaded))
+        return self._text_models(tuple(names))
 
     def embed_images(
         self, images: Pixels | Sequence[Pixels], names: Sequence[str] = ()

@@ -38,6 +38,8 @@ _DECODE_GUESS_S = 0.005
 # A picture at the limit of pixels takes a second and may have waited for others of its size, while the usual
 # one takes a millisecond: what a picture is expected to take says nothing of it.
 _DECODE_PATIENCE_S = 15.0
+# Passes take all the cores there are. Who admits, refuses and answers callers needs little of them, at once.
+_FORWARD_NICE = 10
 # The most decoded pixels of one batch.
 _MAX_BATCH_BYTES = 256 << 20
 
@@ -87,6 +89,7 @@ class Pipeline:
             limits=BatchLimits(engine.pass_items, _MAX_BATCH_BYTES),
             durations=Durations(_FORWARD_GUESS_S),
             metrics=metrics.FORWARD,
+            nice=_FORWARD_NICE,
         )
 
     @property

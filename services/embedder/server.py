@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc.aio
@@ -29,6 +30,8 @@ from services.mesh.watch import watch
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_SWITCH_INTERVAL_S = 2e-5
 
 _log = structlog.get_logger(__name__)
 
@@ -112,12 +115,12 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         )
 
 
-async def serve(settings: EmbedderSettings) -> None:
-    """Run the embedder until it is told to stop."""
+async def serve(settings: EmbedderSettings, engine_type: Callable[..., Engine] = Engine) -> None:
+    """Run the embedder until it is told to stop. `engine_type` is called as `Engine` is."""
     host = Host(settings, "embedder")
     stages.declare(("fetch", "decode", "queue", "forward"))
     directories = [path.expanduser() for path in (settings.models_dir, *settings.more_models_dirs)]
-    engine = await asyncio.to_thread(Engine, *directories, device=settings.device, dtype=settings.dtype)
+    engine = await asyncio.to_thread(engine_type, *directories, device=settings.device, dtype=settings.dtype)
     for space in engine.spaces:
         metrics.SPACE_AVAILABLE.labels(space.name).set(not space.unavailable_reason)
         if space.unavailable_reason:
@@ -142,6 +145,10 @@ async def serve(settings: EmbedderSettings) -> None:
     )
     await host.start()
     await pipeline.warm_up()
+    # Each operation of a forward pass gives the interpreter up and wants it back, for which it waits until
+    # the thread that serves callers has nothing to do, or for this long. Measured with that thread half busy:
+    # 92 images a second at the default of 5 ms, 124 at this, 120 with as busy a process beside.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # What is loaded now stays: the collector need not look at it again and again while callers wait.
     gc.collect()
     gc.freeze()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -25,6 +27,9 @@ from services.mesh.settings import ServiceSettings
 from services.mesh.status import abort_arguments
 
 _log = structlog.get_logger()
+
+# At most one line is logged in this time of calls of a method that were refused.
+_REFUSAL_LINE_S = 0.1
 
 # Not counted, admitted or logged: probes and tools ask these, not callers.
 _INTERNAL_SERVICES = ("/grpc.health.", "/grpc.reflection.")
@@ -275,19 +280,46 @@ class _Rpc:
     """Counts, times and logs one RPC."""
 
     def __init__(self, kind: str, details: grpc.HandlerCallDetails) -> None:
-        _, service, method = details.method.split("/")
-        self._labels = (kind, service, method)
+        self._meters = _meters(kind, details.method)
         self._start = time.perf_counter()
         headers = dict(details.invocation_metadata or ())
         parent = headers.get(trace.HEADER)
         trace.begin(parent if isinstance(parent, str) else None)
-        metrics.STARTED.labels(*self._labels).inc()
+        self._meters.started.inc()
 
     def ended(self, code: grpc.StatusCode) -> None:
         duration_s = time.perf_counter() - self._start
-        metrics.HANDLED.labels(*self._labels, code.name).inc()
-        metrics.HANDLING_SECONDS.labels(*self._labels).observe(duration_s)
-        _log.info("rpc", method=self._labels[2], code=code.name, duration_ms=round(duration_s * 1e3, 3))
+        meters = self._meters
+        meters.handled[code].inc()
+        meters.handling_seconds.observe(duration_s)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not meters.may_tell_of_refusal():
+            return
+        _log.info("rpc", method=meters.method, code=code.name, duration_ms=round(duration_s * 1e3, 3))
+
+
+class _Meters:
+    """The metrics of one method, looked up once: under a flood of calls that are refused it shows."""
+
+    def __init__(self, kind: str, path: str) -> None:
+        _, service, self.method = path.split("/")
+        labels = (kind, service, self.method)
+        self.started = metrics.STARTED.labels(*labels)
+        self.handling_seconds = metrics.HANDLING_SECONDS.labels(*labels)
+        self.handled = {code: metrics.HANDLED.labels(*labels, code.name) for code in grpc.StatusCode}
+        self._last_told = -math.inf
+
+    def may_tell_of_refusal(self) -> bool:
+        """Whether a line about a refusal is due: the metrics count them all, and lines would be thousands."""
+        now = time.monotonic()
+        if now - self._last_told < _REFUSAL_LINE_S:
+            return False
+        self._last_told = now
+        return True
+
+
+@functools.cache
+def _meters(kind: str, path: str) -> _Meters:
+    return _Meters(kind, path)
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: VitrineError) -> grpc.StatusCode:

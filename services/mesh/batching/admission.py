@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from services.mesh.batching.metrics import ItemMetrics
 from services.mesh.errors import ResourceExhausted
 
+# How far predictions may be off: who would be served at the last moment is late as often as not.
+SAFETY = 1.25
 # What a refused caller is told at least: sooner, nothing will have changed.
 _MIN_RETRY_S = 0.05
 
@@ -47,7 +49,7 @@ class Admission:
                 self._items + items > self._limits.max_items
                 or self._bytes + size_bytes > self._limits.max_bytes
             )
-            if not full and predicted_s <= left_s:
+            if not full and SAFETY * predicted_s <= left_s:
                 self._items += items
                 self._bytes += size_bytes
                 self._metrics.inflight(self._items)
@@ -61,7 +63,7 @@ class Admission:
             )
         raise ResourceExhausted(
             f"an answer would take {predicted_s:.2f} s and is wanted within {left_s:.2f} s",
-            retry_after_s=max(_MIN_RETRY_S, predicted_s - left_s),
+            retry_after_s=max(_MIN_RETRY_S, SAFETY * predicted_s - left_s),
         )
 
     def grow(self, size_bytes: int) -> None:

@@ -49,6 +49,8 @@ class Formed(Generic[AnyJob]):
 class BatchQueue(Generic[AnyJob]):
     """First come, first served within a priority; a batch is as large as its most urgent job permits.
 
+    Where more than a batch waits, it is full, and who has no time for that is dropped.
+
     Interactive jobs go before bulk ones, which still get `BULK_SHARE` of the time. One thread at a time.
     """
 
@@ -83,9 +85,10 @@ class BatchQueue(Generic[AnyJob]):
     def waiting(self, at_most: Priority) -> dict[Hashable, int]:
         """Jobs by kind that have this priority or go before it."""
         counts: dict[Hashable, int] = {}
-        for (priority, kind), line in self._lines.items():
-            if priority <= at_most:
-                counts[kind] = counts.get(kind, 0) + len(line)
+        if self._waiting:
+            for (priority, kind), line in self._lines.items():
+                if priority <= at_most:
+                    counts[kind] = counts.get(kind, 0) + len(line)
         return counts
 
     def _next_line(self) -> tuple[Priority, Hashable]:
@@ -123,7 +126,7 @@ class BatchQueue(Generic[AnyJob]):
             deadline_at = job.call.deadline_at
             if job.call.left:
                 formed.left.append(job)
-            elif deadline_at <= now or self._is_hopeless(job, now):
+            elif deadline_at <= now or self._is_hopeless(job, len(line), now):
                 formed.late.append(job)
             else:
                 takes_s = self._durations.expected_s(kind, len(formed.jobs) + 1)
@@ -138,12 +141,15 @@ class BatchQueue(Generic[AnyJob]):
         if not line:
             del self._lines[priority, kind]
 
-    def _is_hopeless(self, job: AnyJob, now: float) -> bool:
+    def _is_hopeless(self, job: AnyJob, waiting: int, now: float) -> bool:
         """True when a job cannot be done in time and something else can use the device instead.
 
-        A lone job is tried: durations that were learned under load would otherwise never be unlearned.
+        While more than a batch of its kind is `waiting`, a job must have time for a full batch: small batches
+        for the most urgent would get less done, and make the next ones still more urgent. A lone job is tried
+        in any case: durations that were learned under load would otherwise never be unlearned.
         """
-        hopeless = job.call.deadline_at < now + self._durations.expected_s(job.kind, 1)
+        items = self._limits.max_items if waiting > self._limits.max_items else 1
+        hopeless = job.call.deadline_at < now + self._durations.expected_s(job.kind, items)
         return hopeless and self._waiting > 1
 
     def _settle_accounts(self, formed: Formed[AnyJob]) -> None:

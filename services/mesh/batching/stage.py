@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -39,7 +41,7 @@ class Stage(Generic[Item, Outcome]):
 
     `work(kind, items)` returns one outcome an item, which may be an error; what it raises is tried again for
     each item alone, so that one bad item cannot fail its batch. Nobody calls a worker stuck before
-    `min_patience_s`.
+    `min_patience_s`. With `nice` above 0 the workers, and the threads that they start, give way to others.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Stage(Generic[Item, Outcome]):
         durations: Durations,
         metrics: StageMetrics,
         min_patience_s: float = MIN_PATIENCE_S,
+        nice: int = 0,
     ) -> None:
         self.name = name
         self.workers = workers
@@ -60,8 +63,12 @@ class Stage(Generic[Item, Outcome]):
         self._durations = durations
         self._metrics = metrics
         self._min_patience_s = min_patience_s
+        self._nice = nice
         self._queue: BatchQueue[Job[Item, Outcome]] = BatchQueue(limits, durations)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # Workers without work, each asleep on a lock of its own. The last to fall asleep is woken first: what
+        # it needs is still in its core's cache.
+        self._idle: list[threading.Lock] = []
         self._running: dict[int, _Running] = {}
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -70,35 +77,38 @@ class Stage(Generic[Item, Outcome]):
     def put(self, job: Job[Item, Outcome]) -> None:
         """Let a job wait for its turn. From any thread."""
         job.queued_at = time.monotonic()
-        with self._changed:
+        with self._lock:
             closed = self._closed
             if not closed:
                 self._queue.put(job)
                 self._metrics.waiting(len(self._queue))
-                self._changed.notify()
+                if self._idle:
+                    self._idle.pop().release()
         if closed:
             job.done(Unavailable("the server is stopping"))
 
     def waiting(self, priority: Priority) -> int:
         """How many jobs wait that have this priority or go before it."""
-        with self._changed:
+        with self._lock:
             return sum(self._queue.waiting(priority).values())
 
     def finish_s(self, kind: Hashable, items: int, priority: Priority) -> float:
         """Seconds until `items` more of that kind and priority would be done, by what is known now."""
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
             waiting = self._queue.waiting(priority)
             running = [each.started_at + each.expected_s - now for each in self._running.values()]
-        waiting[kind] = waiting.get(kind, 0) + items
-        running_s = sum(max(0.0, left_s) for left_s in running)
-        queued_s = sum(self._batches_s(kind, count) for kind, count in waiting.items())
-        return (running_s + queued_s) / self.workers
+        # All but the last batch are shared among the workers; the last one takes its time.
+        before, last = divmod(waiting.pop(kind, 0) + items - 1, self._limits.max_items)
+        ahead_s = sum(max(0.0, left_s) for left_s in running)
+        ahead_s += before * self._durations.expected_s(kind, self._limits.max_items)
+        ahead_s += sum(self._batches_s(other, count) for other, count in waiting.items())
+        return ahead_s / self.workers + self._durations.expected_s(kind, last + 1)
 
     @property
     def stuck(self) -> bool:
         """True when no worker makes progress: each is dead or far beyond the time its batch should take."""
-        with self._changed:
+        with self._lock:
             running = dict(self._running)
         now = time.monotonic()
         return all(
@@ -123,20 +133,26 @@ class Stage(Generic[Item, Outcome]):
 
     def close(self) -> None:
         """Answer what waits with Unavailable and end the workers once their batches are done."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             waiting = list(self._queue.drain())
-            self._changed.notify_all()
+            while self._idle:
+                self._idle.pop().release()
         for job in waiting:
             job.done(Unavailable("the server is stopping"))
 
     def _batches_s(self, kind: Hashable, items: int) -> float:
         full, rest = divmod(items, self._limits.max_items)
-        full_s = full * self._durations.expected_s(kind, self._limits.max_items) if full else 0.0
-        return full_s + (self._durations.expected_s(kind, rest) if rest else 0.0)
+        return full * self._durations.expected_s(kind, self._limits.max_items) + (
+            self._durations.expected_s(kind, rest) if rest else 0.0
+        )
 
     def _serve(self) -> None:
         me = threading.get_ident()
+        if self._nice:
+            # Where a thread has no niceness of its own, as only Linux gives it, all are equal.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (formed := self._take(me)) is not None:
             for job in formed.left:
                 job.done(DeadlineExceeded("the caller left while the item waited for its turn"))
@@ -146,8 +162,10 @@ class Stage(Generic[Item, Outcome]):
                 self._run(me, formed)
 
     def _take(self, me: int) -> Formed[Job[Item, Outcome]] | None:
-        with self._changed:
-            while not self._closed:
+        while True:
+            with self._lock:
+                if self._closed:
+                    return None
                 now = time.monotonic()
                 formed = self._queue.form(now)
                 if formed.jobs:
@@ -156,8 +174,10 @@ class Stage(Generic[Item, Outcome]):
                 if formed.jobs or formed.dropped:
                     self._metrics.waiting(len(self._queue))
                     return formed
-                self._changed.wait()
-        return None
+                asleep = threading.Lock()
+                asleep.acquire()
+                self._idle.append(asleep)
+            asleep.acquire()
 
     def _run(self, me: int, formed: Formed[Job[Item, Outcome]]) -> None:
         jobs = formed.jobs
@@ -173,7 +193,7 @@ class Stage(Generic[Item, Outcome]):
                 job.done(Unavailable("the worker died", retry_after_s=0.5))
             raise
         finally:
-            with self._changed:
+            with self._lock:
                 self._running.pop(me, None)
         took_s = time.monotonic() - started_at
         for job, waited_s, outcome in zip(jobs, queue_s, outcomes, strict=True):

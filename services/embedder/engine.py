@@ -22,9 +22,9 @@ from services.mesh.errors import FailedPrecondition
 
 Vectors = npt.NDArray[np.float32]
 
-# Items in one pass. On a CPU more of them are no faster (measured with ResNet50, from 2 to 16) and make
+# Items in one pass. On a CPU more of them are no faster (measured with ResNet50, from 1 to 64) and make
 # everybody wait longer; on a GPU they fill it.
-_PASS_ITEMS = {"cpu": 4, "cuda": 256}
+_PASS_ITEMS = {"cpu": 8, "cuda": 256}
 # Passes at once: on a CPU up to one a core, on a GPU one that is computed while the next is staged.
 _MAX_CPU_PASSES = 8
 _CUDA_PASSES = 2

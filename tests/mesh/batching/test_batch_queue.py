@@ -82,6 +82,16 @@ def test_a_batch_is_no_larger_than_its_most_urgent_job_permits() -> None:
     assert items(waiting.form(now=0).jobs) == ["urgent", 0]
 
 
+def test_where_more_than_a_batch_waits_batches_stay_full() -> None:
+    """Who has no time for a full batch makes way, instead of cutting it down for all behind."""
+    waiting = queue(max_items=2, item_s=1.0)
+    waiting.put(job("urgent", deadline_at=1.5))
+    for number in range(3):
+        waiting.put(job(number, deadline_at=100))
+    formed = waiting.form(now=0)
+    assert (items(formed.late), items(formed.jobs)) == (["urgent"], [0, 1])
+
+
 def test_interactive_goes_before_bulk() -> None:
     """A person is served first whoever came first."""
     waiting = queue(max_items=1)
@@ -167,7 +177,9 @@ def test_every_job_comes_out_once(
     while len(waiting):
         formed = waiting.form(now)
         assert all(each.call.left for each in formed.left)
-        assert all(not each.call.left and each.call.deadline_at < now + 0.5 for each in formed.late)
+        assert all(
+            not each.call.left and each.call.deadline_at < now + 0.5 * max_items for each in formed.late
+        )
         assert len(formed.jobs) <= max_items
         assert len({each.kind for each in formed.jobs}) <= 1
         assert len(formed.jobs) <= 1 or sum(each.size_bytes for each in formed.jobs) <= 40

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +49,7 @@ def running(
     max_items: int = 4,
     registry: CollectorRegistry | None = None,
     min_patience_s: float = MIN_PATIENCE_S,
+    nice: int = 0,
 ) -> Iterator[Stage[Any, Any]]:
     stage: Stage[Any, Any] = Stage(
         "work",
@@ -56,6 +59,7 @@ def running(
         durations=Durations(0.01),
         metrics=StageMetrics("test", "device", registry or CollectorRegistry()),
         min_patience_s=min_patience_s,
+        nice=nice,
     )
     try:
         yield stage
@@ -245,3 +249,47 @@ async def test_closing_answers_everybody() -> None:
         for whole in (waiting, later):
             (outcome,) = await outcomes(whole)
             assert isinstance(outcome, Unavailable)
+
+
+async def test_the_worker_that_was_busy_last_is_taken_first() -> None:
+    """Single items one after the other are all done by the same warm thread."""
+    names = []
+
+    def work(_kind: Any, items: list[Any]) -> list[Any]:
+        names.append(threading.current_thread().name)
+        return items
+
+    with running(work, workers=3) as stage:
+        await until(lambda: len(stage._idle) == 3)
+        for number in range(5):
+            await outcomes(put_all(stage, [number]))
+            await until(lambda: len(stage._idle) == 3)
+    assert len(set(names)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a niceness of its own")
+async def test_nice_workers_give_way() -> None:
+    """The workers alone are nice, not the thread that serves callers."""
+
+    def work(_kind: Any, items: list[Any]) -> list[Any]:
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id())] * len(items)
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with running(work, nice=before + 1) as stage:
+        assert await outcomes(put_all(stage, [1])) == [before + 1]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+async def test_the_time_to_finish_is_shared_by_the_workers_but_for_the_last_batch() -> None:
+    """Two workers halve what is ahead, and one's own batch takes as long as it takes."""
+    gate = Gate(shut=True)
+    with running(gate, workers=2, max_items=1) as stage:
+        first = put_all(stage, [1, 2])
+        for _ in range(2):
+            await entered(gate)
+        waiting = put_all(stage, [3, 4, 5, 6])
+        finish_s = stage.finish_s("kind", 1, Priority.INTERACTIVE)
+        # Four waiting ones of 10 ms over two workers, and one's own; what runs is overdue and counts no more.
+        assert 0.03 - 1e-9 <= finish_s <= 0.04 + 1e-9
+        gate.open.set()
+        await asyncio.gather(outcomes(first), outcomes(waiting))

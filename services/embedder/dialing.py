@@ -6,6 +6,8 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpcore
 
@@ -23,9 +25,15 @@ SocketOptions = Iterable[
 MAX_ADDRESSES_TRIED = 4
 
 
+# The event loop's own threads for this are few and shared, and a name server that does not answer holds one
+# for many seconds after the caller has gone.
+_RESOLVER = ThreadPoolExecutor(64, thread_name_prefix="resolve")
+
+
 async def system_addresses(host: str) -> list[str]:
     """The IP addresses of a host, as the system resolves it. Raises OSError where it has none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    lookup = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVER, lookup)
     return list(dict.fromkeys(str(address[0]) for _family, _type, _protocol, _name, address in found))
 
 

@@ -47,9 +47,9 @@ class Engine:
         self._device = placement.device
         self._loaded = towers.load(models_dirs, placement)
         self._by_name = {name_of(each.space): each for each in self._loaded}
-        self._graphs = Graphs(self._forward, self._device) if self._device.type == "cuda" else None
         self.pass_items = _PASS_ITEMS[self._device.type]
-        self.passes = min(self._cores.count, _MAX_CPU_PASSES) if self._graphs is None else _CUDA_PASSES
+        on_cpu = self._device.type == "cpu"
+        self.passes = min(self._cores.count, _MAX_CPU_PASSES) if on_cpu else _CUDA_PASSES
         self.image_size = max(each.image_size for each in self._loaded)
         # Callers ask for the same few combinations again and again.
         self._image_models = functools.lru_cache(_KEPT_SELECTIONS)(
@@ -58,6 +58,7 @@ class Engine:
         self._text_models = functools.lru_cache(_KEPT_SELECTIONS)(
             lambda names: self._in_order(selection.for_texts(names, self._loaded))
         )
+        self._graphs = None if on_cpu else Graphs(self._forward, self._device, self.usual_image_models)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -75,6 +76,15 @@ class Engine:
     def text_models(self, names: Sequence[str]) -> tuple[str, ...]:
         """As `image_models`, for texts."""
         return self._text_models(tuple(names))
+
+    @property
+    def usual_image_models(self) -> list[tuple[str, ...]]:
+        """The combinations to warm up with: all defaults, and on a GPU each of them by itself too."""
+        able = tuple(
+            name_of(each.space) for each in self._loaded if each.images is not None and each.space.default
+        )
+        alone = [] if self._device.type == "cpu" or len(able) == 1 else [(name,) for name in able]
+        return [able, *alone] if able else []
 
     def embed_images(
         self, images: Pixels | Sequence[Pixels], names: Sequence[str] = ()

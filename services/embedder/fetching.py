@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from services.embedder.addresses import AllowedHosts
 from services.embedder.dialing import PublicDialer, Resolve, system_addresses
 from services.embedder.hosts import Host, Hosts, rate_limited, retry_after
 from services.mesh import deadline
-from services.mesh.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from services.mesh.errors import InvalidArgument, Unavailable
 
 USER_AGENT = f"vitrine-embedder/{vitrine.__version__}"
 
@@ -31,11 +32,11 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 class FetchLimits:
     """What one fetch, all together, and one host may take.
 
-    Memory: at most `max_concurrent` x `max_bytes` for pictures on their way.
+    Memory: at most `max_concurrent` x 2 x `max_bytes` for pictures on their way.
     """
 
     max_bytes: int = 20 * 2**20
-    timeout_s: float = 10.0
+    timeout_s: float = 5.0
     connect_timeout_s: float = 3.0
     max_redirects: int = 3
     max_concurrent: int = 16
@@ -86,9 +87,10 @@ class Fetcher:
 
         Raises InvalidArgument (field `uri`) for an address that is not fetched from, or leads to one
         (URI_REFUSED), that gives nothing (URI_NOT_FOUND) or too much (IMAGE_TOO_LARGE); Unavailable
-        (URI_UNAVAILABLE) where its host cannot be reached or fails; ResourceExhausted (URI_RATE_LIMITED)
-        where its host wants fewer requests, or has as many as it gets; DeadlineExceeded where it is not all
-        there in `timeout_s`, or when the caller's deadline passes.
+        (URI_UNAVAILABLE) where its host cannot be reached, fails or takes more than `timeout_s`;
+        ResourceExhausted (URI_RATE_LIMITED)
+        where its host wants fewer requests, or has as many as it gets; DeadlineExceeded when the caller's
+        deadline passes.
         """
         url = uris.parse(uri, allowed=self._allowed)
         ends_at = time.monotonic() + deadline.remaining_s(self._limits.timeout_s)
@@ -127,7 +129,9 @@ class Fetcher:
                         # A body that was not read to its end closes the connection.
                         await response.aclose()
             except TimeoutError:
-                raise DeadlineExceeded("the host of the address did not send the picture in time") from None
+                # The caller's deadline, if it was that, and else ours for this host.
+                deadline.remaining_s(math.inf)
+                raise _unavailable("the host of the address did not send the picture in time") from None
             except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
                 raise _unavailable("the host of the address cannot be reached, or breaks off") from None
 

@@ -8,7 +8,7 @@ padded to the next bucket. Large batches keep the device busy without them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,6 @@ Models = tuple[str, ...]
 Forward = Callable[[Tensor, Models], Tensor]
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
-# Each graph keeps its own activations: combinations of models beyond these run without graphs.
-MAX_COMBINATIONS = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +39,14 @@ class _Graph:
 class Graphs:
     """Runs `forward`, uint8 [n, side, side, 3] -> float32 [n, d], on one device for several threads.
 
-    Passes are queued on one stream by one thread at a time; while one is computed the next is staged.
+    Passes are queued on one stream by one thread at a time; while one is computed the next is staged. Graphs
+    are recorded for the `usual` combinations of models alone, when each bucket is first asked for, which a
+    warm-up does: each keeps its own activations, so callers must not decide how many there are.
     """
 
-    def __init__(self, forward: Forward, device: torch.device) -> None:
+    def __init__(self, forward: Forward, device: torch.device, usual: Collection[Models]) -> None:
         self._forward = forward
+        self._usual = usual
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._turn = threading.Lock()
@@ -78,7 +79,8 @@ class Graphs:
         return held[:bucket]
 
     def _queued(self, pixels: Tensor, models: Models) -> Tensor:
-        graph = self._graph(pixels, models) if len(pixels) <= BUCKETS[-1] else None
+        may_replay = models in self._usual and len(pixels) <= BUCKETS[-1]
+        graph = self._graph(pixels, models) if may_replay else None
         if graph is None:
             return self._forward(pixels.to(self._device, non_blocking=True), models)
         graph.pixels.copy_(pixels, non_blocking=True)
@@ -87,8 +89,7 @@ class Graphs:
 
     def _graph(self, pixels: Tensor, models: Models) -> _Graph | None:
         key = (models, len(pixels))
-        combinations = {combination for combination, _ in self._graphs} | {models}
-        if key not in self._graphs and self._may_record and len(combinations) <= MAX_COMBINATIONS:
+        if key not in self._graphs and self._may_record:
             try:
                 self._graphs[key] = self._recorded(pixels, models)
             except RuntimeError as error:

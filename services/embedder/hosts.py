@@ -16,6 +16,8 @@ from services.mesh.errors import ResourceExhausted
 # A host that asks to be left alone is asked again no sooner and no later than this.
 MIN_HOLD_S = 1.0
 MAX_HOLD_S = 600.0
+# One that does not say for how long, after this at the latest.
+MAX_UNASKED_HOLD_S = 60.0
 
 # One 403 is about one picture (object stores answer so for what does not exist). As many in a row, from a
 # host that gave nothing else in between, are about us.
@@ -34,7 +36,7 @@ class Host:
         self._burst_s = max(0.0, 1 - self._interval_s)
         self._due_at = clock()
         self._held_until = clock()
-        self._backoff = Backoff(initial_s=2 * MIN_HOLD_S, max_s=MAX_HOLD_S, jitter=0.5)
+        self._backoff = Backoff(initial_s=2 * MIN_HOLD_S, max_s=MAX_UNASKED_HOLD_S, jitter=0.5)
         self._forbidden = 0
 
     def require_welcome(self) -> None:
@@ -67,7 +69,11 @@ class Host:
         if status == 429 or (status in (403, 503) and retry_after_s is not None):
             return self._hold(retry_after_s)
         if status == 403:
-            return self._hold(None) if self._forbidden >= FORBIDDEN_IN_A_ROW else None
+            if self._forbidden < FORBIDDEN_IN_A_ROW:
+                return None
+            # A shop's feed of stale addresses must not keep its host away for good: it takes as many again.
+            self._forbidden = 0
+            return self._hold(None)
         if status < 500:
             self._backoff.reset()
         return None

@@ -155,6 +155,9 @@ def _outcome(data: bytes, size: int, box: Box | None, limits: ImageLimits) -> Pi
         return _refusal(NOT_AN_IMAGE, str(error))
     except TooLarge as error:
         return _refusal(IMAGE_TOO_LARGE, str(error))
+    except MemoryError:
+        # That is our fault and not the picture's.
+        raise
     # Pillow's parsers raise nearly any kind of exception on hostile bytes; all of them mean the same.
     except Exception as error:  # noqa: BLE001 - see the line above
         return _refusal(DAMAGED_IMAGE, f"the image is damaged or cut off: {str(error)[:200]}")

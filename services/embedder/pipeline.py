@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import structlog
 
 from services.embedder import metrics
 from services.embedder.engine import Engine, Vectors
@@ -24,6 +26,8 @@ from services.mesh.batching.durations import Durations
 from services.mesh.batching.stage import Stage
 from services.mesh.errors import FailedPrecondition, InvalidArgument, VitrineError
 from services.mesh.stages import StageClock
+
+_log = structlog.get_logger(__name__)
 
 Outcome = dict[str, Vectors] | VitrineError
 
@@ -102,8 +106,9 @@ class Pipeline:
     ) -> list[Outcome]:
         """Vectors by model, or what is wrong with the picture, for each picture in order.
 
-        Raises ResourceExhausted at once when too much is waiting or they could not be done in time, and what
-        `Engine.image_models` raises for `names`.
+        Raises ResourceExhausted at once when too much is waiting or they could not be done in time,
+        DeadlineExceeded when the deadline has passed already, and what `Engine.image_models` raises for
+        `names`.
         """
         kind = (_IMAGES, self._engine.image_models(names))
         call = self._admitted(len(pictures), sum(len(each.content) for each in pictures), kind, priority)
@@ -144,17 +149,12 @@ class Pipeline:
         """Compute something of every size on every thread, which also learns how long each takes."""
         sizes = [1 << power for power in range(self._engine.pass_items.bit_length())]
         blank = np.zeros((self._engine.image_size, self._engine.image_size, 3), np.uint8)
-        for what, select, item in (
-            (_IMAGES, self._engine.image_models, blank),
-            (_TEXTS, self._engine.text_models, "a shoe"),
-        ):
-            try:
-                kind = (what, select([]))
-            except FailedPrecondition:
-                continue
+        for models in self._engine.usual_image_models:
             for size in sizes:
                 # As many at once as there are threads, so that each of them has its turn.
-                await self._run_blank(kind, item, size * self._forward.workers)
+                await self._run_blank((_IMAGES, models), blank, size * self._forward.workers)
+        with contextlib.suppress(FailedPrecondition):
+            await self._run_blank((_TEXTS, self._engine.text_models([])), "a shoe", self._forward.workers)
 
     def close(self) -> None:
         """Answer what waits with Unavailable; what is being computed is finished."""
@@ -187,9 +187,13 @@ class Pipeline:
         except VitrineError as error:
             metrics.FETCHES.labels(error.reason).inc()
             self._end(call, index, 0, error)
-        except BaseException:
-            # Above all when the caller leaves: the item's place must be free again.
-            self._end(call, index, 0, VitrineError("the picture was not fetched"))
+        except Exception as error:  # noqa: BLE001 - what is wrong with one is no other's business
+            _log.error("a fetch failed", exc_info=error)
+            metrics.FETCHES.labels("INTERNAL").inc()
+            self._end(call, index, 0, VitrineError("internal error; the server's log has it"))
+        except asyncio.CancelledError:
+            # The caller left, and the item's place must be free again.
+            self._end(call, index, 0, VitrineError("the caller left while the picture was fetched"))
             raise
         else:
             metrics.FETCHES.labels("OK").inc()

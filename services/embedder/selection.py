@@ -26,8 +26,8 @@ def for_images(names: Sequence[str], loaded: Sequence[Towers]) -> list[Towers]:
     `space` means its default model, `space@digest` the one whose digest starts so, of which at least 12
     characters are wanted. All default models that are available when no name is given. Raises
     InvalidArgument (field `spaces`) for an unknown space, a digest too short or ambiguous, and a model that
-    takes no pictures, FailedPrecondition for a default without weights (reason WEIGHTS_MISSING) and for a
-    digest that is not loaded (reason MODEL_MISSING).
+    takes no pictures, FailedPrecondition for a default without weights (reason WEIGHTS_MISSING), which
+    might be what a digest means, and for a digest that is not loaded (reason MODEL_MISSING).
     """
     wanted = _meant(names, loaded) or [each for each in _defaults(loaded) if each.images is not None]
     for each in wanted:
@@ -78,6 +78,9 @@ def _of_digest(space: str, prefix: str, models: Sequence[Towers]) -> Towers:
     available = [each for each in models if not each.space.unavailable_reason]
     found = [each for each in available if each.space.digest.startswith(prefix)]
     if not found:
+        missing = next((each.space.unavailable_reason for each in _defaults(models)), "")
+        if missing:
+            raise FailedPrecondition(f"{space}: {missing}", reason=WEIGHTS_MISSING)
         known = ", ".join(f"{space}@{each.space.digest[:MIN_PREFIX]}" for each in available) or "none"
         raise FailedPrecondition(
             f"no model {space}@{prefix}, of that space there are: {known}", reason=MODEL_MISSING

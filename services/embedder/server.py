@@ -31,6 +31,10 @@ from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+# Of one call: every space in several models, and their names with whole digests.
+MAX_SPACES = 32
+MAX_SPACE_CHARACTERS = 160
+
 _SWITCH_INTERVAL_S = 2e-5
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +59,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     ) -> embedder_pb2.EmbedImagesResponse:
         """Pictures to vectors; see the proto."""
         _check_count("images", len(request.images), self._max_images)
+        _check_spaces(request.spaces)
         clock = StageClock()
         pictures = [_picture(image) for image in request.images]
         outcomes = await self._pipeline.embed_images(
@@ -70,6 +75,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     ) -> embedder_pb2.EmbedTextsResponse:
         """Texts to vectors; see the proto."""
         _check_count("texts", len(request.texts), self._max_texts)
+        _check_spaces(request.spaces)
         clock = StageClock()
         outcomes = await self._pipeline.embed_texts(
             request.texts, request.spaces, _priority(request.priority), clock
@@ -122,9 +128,10 @@ async def serve(settings: EmbedderSettings, engine_type: Callable[..., Engine] =
     directories = [path.expanduser() for path in (settings.models_dir, *settings.more_models_dirs)]
     engine = await asyncio.to_thread(engine_type, *directories, device=settings.device, dtype=settings.dtype)
     for space in engine.spaces:
-        metrics.SPACE_AVAILABLE.labels(space.name).set(not space.unavailable_reason)
+        if space.default:
+            metrics.SPACE_AVAILABLE.labels(space.name).set(not space.unavailable_reason)
         if space.unavailable_reason:
-            _log.warning("space unavailable", space=space.name, reason=space.unavailable_reason)
+            _log.warning("space unavailable", space=name_of(space), reason=space.unavailable_reason)
     fetcher = Fetcher(
         FetchLimits(max_bytes=settings.max_image_bytes, timeout_s=settings.fetch_timeout_s),
         allowed_hosts=settings.fetch_allowed_hosts,
@@ -162,6 +169,13 @@ async def serve(settings: EmbedderSettings, engine_type: Callable[..., Engine] =
 def _check_count(field: str, count: int, most: int) -> None:
     if not 1 <= count <= most:
         raise InvalidArgument(field, f"wanted 1 to {most}, got {count}")
+
+
+def _check_spaces(names: Sequence[str]) -> None:
+    if len(names) > MAX_SPACES or any(len(name) > MAX_SPACE_CHARACTERS for name in names):
+        raise InvalidArgument(
+            "spaces", f"wanted at most {MAX_SPACES} names of at most {MAX_SPACE_CHARACTERS} characters"
+        )
 
 
 def _priority(priority: int) -> Priority:

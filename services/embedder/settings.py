@@ -45,7 +45,7 @@ class EmbedderSettings(ServiceSettings):
     decode_threads: int = Field(
         default_factory=_decode_threads, ge=1, le=64, description="Threads that decode images."
     )
-    fetch_timeout_s: float = Field(10.0, gt=0, le=300, description="Longest fetch of an image by address.")
+    fetch_timeout_s: float = Field(5.0, gt=0, le=300, description="Longest fetch of an image by address.")
     fetch_allowed_hosts: list[str] = Field(
         [],
         max_length=256,
@@ -58,4 +58,6 @@ class EmbedderSettings(ServiceSettings):
         most = max(self.max_batch_images, self.max_batch_texts)
         if self.max_queued_items < most:
             raise ValueError(f"max_queued_items must be at least {most}, the most items of one call")
+        if self.max_queued_bytes < max(self.max_message_bytes, self.max_image_bytes):
+            raise ValueError("max_queued_bytes must be at least max_message_bytes and max_image_bytes")
         return self

@@ -49,8 +49,8 @@ class Embedder:
                 response = await upstream.ask(
                     "embedder", self._stub.EmbedImages, request, timeout_s=timeout_s
                 )
+            _check(response.embeddings, specs)
             embeddings += response.embeddings
-        _check(embeddings, specs)
         return embeddings
 
     async def texts(

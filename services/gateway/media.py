@@ -59,7 +59,7 @@ class MediaStore:
         try:
             with Image.open(io.BytesIO(content)) as image:
                 data, extension, width, height = _made(image, content)
-        except InvalidArgument:
+        except (InvalidArgument, MemoryError):
             raise
         # Pillow's parsers raise nearly any kind of exception on hostile bytes; all of them mean the same.
         except Exception as error:

@@ -175,9 +175,9 @@ def _check_item(embedding: embedder_pb2.Embedding, part: search_pb2.QueryPart, f
     """Raise what is wrong with a part that could not be embedded, naming its field in the request."""
     if not embedding.status.code:
         return
+    # `Embedder` raises what is not the picture's or the words' own fault.
     error = status.from_item(embedding.status)
-    if not isinstance(error, InvalidArgument):
-        raise error
+    assert isinstance(error, InvalidArgument)
     inner = f"image.{_image_field(error, part.image)}" if part.WhichOneof("source") == "image" else "text"
     raise InvalidArgument(f"{field}.{inner}", error.message, reason=error.reason)
 

@@ -43,6 +43,10 @@ class MeanColourEngine:
                 raise InvalidArgument("spaces", f"no space {name!r}")
         return tuple(sorted(set(names) or {"colour"}))
 
+    @property
+    def usual_image_models(self) -> list[tuple[str, ...]]:
+        return [("colour",)]
+
     def text_models(self, names: Sequence[str]) -> tuple[str, ...]:
         return self.image_models(names)
 

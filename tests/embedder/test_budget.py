@@ -55,3 +55,32 @@ def test_room_is_given_back_after_an_error() -> None:
             raise RuntimeError
     with budget.hold(100):
         pass
+
+
+def test_much_does_not_wait_for_ever_behind_little() -> None:
+    """Who came first goes first, although what came later would fit at once."""
+    budget = MemoryBudget(100)
+    order: list[str] = []
+    first_inside, may_end = threading.Event(), threading.Event()
+
+    def work(name: str, size_bytes: int) -> None:
+        with budget.hold(size_bytes):
+            order.append(name)
+            if name == "first":
+                first_inside.set()
+                assert may_end.wait(PATIENCE_S)
+
+    def waiting(count: int) -> None:
+        while len(budget._waiting) != count:
+            threading.Event().wait(0.001)
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(work, "first", 50)]
+        assert first_inside.wait(PATIENCE_S)
+        for number, (name, size_bytes) in enumerate((("much", 100), ("little", 10)), start=1):
+            jobs.append(pool.submit(work, name, size_bytes))
+            waiting(number)
+        may_end.set()
+        for job in jobs:
+            job.result(PATIENCE_S)
+    assert order == ["first", "much", "little"]

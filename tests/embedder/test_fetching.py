@@ -352,7 +352,8 @@ async def test_a_slow_server_is_left(server: Server, slow: Reply) -> None:
     server.replies = {"/a": slow}
     async with fetching(replace(PATIENT, timeout_s=0.2)) as fetcher:
         error = await failure(fetcher, f"{server.here}/a")
-    assert isinstance(error, DeadlineExceeded)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "URI_UNAVAILABLE"
 
 
 async def test_the_callers_deadline_counts_too(server: Server) -> None:

@@ -21,7 +21,7 @@ def test_a_graph_gives_what_the_forward_gives(items: int) -> None:
     def forward(pixels: torch.Tensor, models: tuple[str, ...]) -> torch.Tensor:
         return pixels.float().mean(dim=(1, 2))
 
-    graphs = Graphs(forward, torch.device("cuda:0"))
+    graphs = Graphs(forward, torch.device("cuda:0"), [("any",)])
     for seed in range(3):
         images = np.random.default_rng(seed).integers(0, 256, (items, 8, 8, 3), np.uint8)
         np.testing.assert_allclose(graphs.run(images, ("any",)), images.mean(axis=(1, 2)), rtol=1e-4)

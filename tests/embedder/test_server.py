@@ -270,3 +270,16 @@ async def inflight(items: int) -> None:
     async with asyncio.timeout(60):
         while REGISTRY.get_sample_value("vitrine_embedder_inflight") != items:  # noqa: ASYNC110 - a metric has no event
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("spaces", [["colour"] * 33, ["x" * 161]])
+async def test_endless_names_of_spaces_are_refused(
+    stub: embedder_pb2_grpc.EmbedderServiceAsyncStub, spaces: list[str]
+) -> None:
+    """How many spaces, and how long their names, is limited for pictures and texts."""
+    images = embedder_pb2.EmbedImagesRequest(images=[png("red")], spaces=spaces)
+    texts = embedder_pb2.EmbedTextsRequest(texts=["shoe"], spaces=spaces)
+    for refused in (call(stub.EmbedImages, images, timeout_s=60), call(stub.EmbedTexts, texts, timeout_s=60)):
+        with pytest.raises(InvalidArgument) as caught:
+            await refused
+        assert caught.value.field == "spaces"

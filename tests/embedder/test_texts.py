@@ -11,7 +11,7 @@ def test_white_space_is_tidied() -> None:
     assert texts.clean("  red\n\t shoes ") == "red shoes"
 
 
-@pytest.mark.parametrize("text", ["", " \n", "x" * 1001])
+@pytest.mark.parametrize("text", ["", " \n", "x" * 1001, " " * 10_001])
 def test_empty_and_endless_texts_are_refused(text: str) -> None:
     """Nothing to embed, or more than anyone types, is the caller's mistake."""
     with pytest.raises(InvalidArgument) as caught:

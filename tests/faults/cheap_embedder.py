@@ -22,6 +22,7 @@ from services.embedder.server import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.towers import Batch, Space, Towers
 from services.mesh.batching.admission import AdmissionLimits
+from services.mesh.errors import FailedPrecondition
 from services.mesh.server import Host
 from vitrine.v1 import embedder_pb2, embedder_pb2_grpc
 
@@ -46,8 +47,12 @@ class MeanColour:
         loaded = [Towers(self.spaces[0], images=_never), Towers(self.spaces[1])]
         return tuple(each.space.name for each in selection.for_images(names, loaded))
 
+    @property
+    def usual_image_models(self) -> list[tuple[str, ...]]:
+        return [("colour",)]
+
     def text_models(self, names: Sequence[str]) -> tuple[str, ...]:
-        return ()
+        raise FailedPrecondition("no space takes texts")
 
     def embed_images(self, images: Sequence[Pixels], names: Sequence[str] = ()) -> dict[str, Vectors]:
         means = np.stack([image.reshape(-1, 3).mean(axis=0) for image in images]) + 1e-3

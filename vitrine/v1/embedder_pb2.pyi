@@ -61,7 +61,7 @@ class EmbedImagesRequest(_message.Message):
 
     @_builtins.property
     def spaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The spaces wanted; all available ones when empty. `space` means its default model, `space@digest` the model of that
+        """At most 32: the spaces wanted; all available ones when empty. `space` means its default model, `space@digest` the model of that
         digest, of which the first 12 characters or more are enough.
         """
 

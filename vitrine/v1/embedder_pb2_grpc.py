@@ -66,10 +66,11 @@ class EmbedderServiceServicer:
         INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
         bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
         server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
-        UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
-        DEADLINE_EXCEEDED    the host of an address did not answer in time
+        UNAVAILABLE          the host of an address cannot be reached, is too slow, or fails (URI_UNAVAILABLE); a thread of
+        this server died
+        DEADLINE_EXCEEDED    the caller's deadline passed, or would have, before the item's turn came
         RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
-        (URI_RATE_LIMITED)
+        (URI_RATE_LIMITED); too much is waiting already (OVERLOADED)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

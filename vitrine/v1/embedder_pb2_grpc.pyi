@@ -43,10 +43,11 @@ class EmbedderServiceStub:
       INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
                            bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
                            server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
-      UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
-      DEADLINE_EXCEEDED    the host of an address did not answer in time
+      UNAVAILABLE          the host of an address cannot be reached, is too slow, or fails (URI_UNAVAILABLE); a thread of
+                           this server died
+      DEADLINE_EXCEEDED    the caller's deadline passed, or would have, before the item's turn came
       RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
-                           (URI_RATE_LIMITED)
+                           (URI_RATE_LIMITED); too much is waiting already (OVERLOADED)
     """
     EmbedTexts: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextsRequest, _embedder_pb2.EmbedTextsResponse]
     """Embeds texts in every space that takes them.
@@ -78,10 +79,11 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
       INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
                            bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
                            server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
-      UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
-      DEADLINE_EXCEEDED    the host of an address did not answer in time
+      UNAVAILABLE          the host of an address cannot be reached, is too slow, or fails (URI_UNAVAILABLE); a thread of
+                           this server died
+      DEADLINE_EXCEEDED    the caller's deadline passed, or would have, before the item's turn came
       RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
-                           (URI_RATE_LIMITED)
+                           (URI_RATE_LIMITED); too much is waiting already (OVERLOADED)
     """
     EmbedTexts: _aio.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextsRequest, _embedder_pb2.EmbedTextsResponse]  # type: ignore[assignment]
     """Embeds texts in every space that takes them.
@@ -116,10 +118,11 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT     empty (EMPTY_IMAGE), not a picture (NOT_AN_IMAGE), damaged or cut off (DAMAGED_IMAGE), too many
                                bytes or pixels (IMAGE_TOO_LARGE), a bad box (BAD_BOX), an address that is none or that this
                                server does not fetch from (URI_REFUSED), one that gives no picture (URI_NOT_FOUND)
-          UNAVAILABLE          the host of an address cannot be reached, or fails (URI_UNAVAILABLE)
-          DEADLINE_EXCEEDED    the host of an address did not answer in time
+          UNAVAILABLE          the host of an address cannot be reached, is too slow, or fails (URI_UNAVAILABLE); a thread of
+                               this server died
+          DEADLINE_EXCEEDED    the caller's deadline passed, or would have, before the item's turn came
           RESOURCE_EXHAUSTED   the host of an address asks for fewer requests, or has as many as this server sends it
-                               (URI_RATE_LIMITED)
+                               (URI_RATE_LIMITED); too much is waiting already (OVERLOADED)
         """
 
     @_abc_1.abstractmethod

@@ -45,11 +45,14 @@ class Admission:
         left_s = max(0.0, deadline_at - time.monotonic())
         predicted_s = finish_s()
         with self._lock:
+            # Where nobody else is inside a call is tried whatever is predicted: durations that were learned
+            # in a bad moment would otherwise keep everybody out, and never be unlearned.
+            in_time = SAFETY * predicted_s <= left_s or not self._items
             full = (
                 self._items + items > self._limits.max_items
                 or self._bytes + size_bytes > self._limits.max_bytes
             )
-            if not full and SAFETY * predicted_s <= left_s:
+            if not full and in_time:
                 self._items += items
                 self._bytes += size_bytes
                 self._metrics.inflight(self._items)
@@ -58,7 +61,8 @@ class Admission:
         if full:
             # By then all that is inside now has gone.
             raise ResourceExhausted(
-                f"{self._items} items are waiting already, at most {self._limits.max_items} may",
+                f"{self._items} items of {self._bytes} bytes are waiting already, at most"
+                f" {self._limits.max_items} of {self._limits.max_bytes} may",
                 retry_after_s=max(_MIN_RETRY_S, predicted_s),
             )
         raise ResourceExhausted(

@@ -73,8 +73,8 @@ class Call(Generic[Outcome]):
 class Job(Generic[Item, Outcome]):
     """An item before a stage. Jobs of one `kind` may share a batch.
 
-    `done` is called once, on a thread of the stage, with the outcome; for a job whose caller left it is
-    called all the same, so that its place is freed.
+    `done` is called once with the outcome, on a thread of the stage or on that of whoever closes it; for a
+    job whose caller left it is called all the same, so that its place is freed.
     """
 
     call: Call[Any]

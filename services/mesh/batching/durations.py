@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 # Weight of the newest value in the running mean, that of TCP's timer (RFC 6298).
 _NEWEST = 1 / 8
+# A value beyond this many times the mean is taken for so many: a machine that stood still for once says
+# little of the next batch, and one that has become slow is believed after a few.
+_MOST = 4.0
+# Nothing is taken to be shorter for that, lest a first value of nothing stay for ever.
+_SHORT_S = 1e-3
 
 
 @dataclass(slots=True)
@@ -30,7 +35,8 @@ class Durations:
         if known is None:
             self._kinds[kind] = _Kind({items: duration_s}, [items])
         elif items in known.mean_s:
-            known.mean_s[items] += _NEWEST * (duration_s - known.mean_s[items])
+            mean_s = known.mean_s[items]
+            known.mean_s[items] += _NEWEST * (min(duration_s, _MOST * max(mean_s, _SHORT_S)) - mean_s)
         else:
             known.mean_s[items] = duration_s
             # A new list, since another thread may be reading the old one.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -149,15 +149,14 @@ class Stage(Generic[Item, Outcome]):
 
     def _serve(self) -> None:
         me = threading.get_ident()
-        if self._nice:
-            # Where a thread has no niceness of its own, as only Linux gives it, all are equal.
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        # Elsewhere a thread has no niceness of its own, and its number may be that of a process.
+        if self._nice and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (formed := self._take(me)) is not None:
             for job in formed.left:
-                job.done(DeadlineExceeded("the caller left while the item waited for its turn"))
+                self._end(job, DeadlineExceeded("the caller left while the item waited for its turn"))
             for job in formed.late:
-                job.done(DeadlineExceeded("the deadline passed, or would have, before the item's turn came"))
+                self._end(job, DeadlineExceeded("the deadline passed, or would have, before the item's turn"))
             if formed.jobs:
                 self._run(me, formed)
 
@@ -190,7 +189,7 @@ class Stage(Generic[Item, Outcome]):
         except BaseException:
             # The thread is being killed. Its callers must hear of it, then it may die and be replaced.
             for job in jobs:
-                job.done(Unavailable("the worker died", retry_after_s=0.5))
+                self._end(job, Unavailable("the worker died", retry_after_s=0.5))
             raise
         finally:
             with self._lock:
@@ -199,7 +198,13 @@ class Stage(Generic[Item, Outcome]):
         for job, waited_s, outcome in zip(jobs, queue_s, outcomes, strict=True):
             job.call.took(f"{self.name}_queue", waited_s)
             job.call.took(self.name, took_s)
+            self._end(job, outcome)
+
+    def _end(self, job: Job[Item, Outcome], outcome: Outcome | VitrineError) -> None:
+        try:
             job.done(outcome)
+        except Exception as error:  # noqa: BLE001 - the others of its batch are waiting for theirs
+            _log.error("an outcome was not taken", stage=self.name, exc_info=error)
 
     def _attempt(self, kind: Hashable, items: list[Item]) -> Sequence[Outcome | VitrineError]:
         started_at = time.monotonic()

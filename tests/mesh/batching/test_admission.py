@@ -85,3 +85,13 @@ def test_items_are_counted_by_how_they_ended(
     assert registry.get_sample_value("test_items_total", {"outcome": name}) == 0
     metrics.ended(outcome, left=left)
     assert registry.get_sample_value("test_items_total", {"outcome": name}) == 1
+
+
+def test_a_call_is_tried_when_nobody_else_is_inside(admission: Admission) -> None:
+    """However long things took in a bad moment, somebody gets in and shows how long they take now."""
+    soon = time.monotonic() + 2
+    admit(admission, deadline_at=soon, takes_s=60)
+    with pytest.raises(ResourceExhausted):
+        admit(admission, deadline_at=soon, takes_s=60)
+    admission.leave(1)
+    admit(admission, deadline_at=soon, takes_s=60)

@@ -24,6 +24,17 @@ def test_a_size_that_was_run_is_expected_to_last_as_long_again() -> None:
     assert durations.expected_s("images", 4) == pytest.approx(1.0, rel=0.01)
 
 
+def test_one_batch_that_stood_still_is_not_believed() -> None:
+    """A pause of a minute moves the mean no further than four times its own length would."""
+    durations = Durations(1.0)
+    durations.observe("images", 1, 0.1)
+    durations.observe("images", 1, 60.0)
+    assert durations.expected_s("images", 1) < 0.15
+    for _ in range(60):
+        durations.observe("images", 1, 60.0)
+    assert durations.expected_s("images", 1) > 30
+
+
 def test_sizes_in_between_and_beyond_are_derived() -> None:
     """Between two known sizes the line between them holds, below the smaller one, beyond in proportion."""
     durations = Durations(1.0)

@@ -81,7 +81,7 @@ def _of_digest(space: str, prefix: str, models: Sequence[Towers]) -> Towers:
         missing = next((each.space.unavailable_reason for each in _defaults(models)), "")
         if missing:
             raise FailedPrecondition(f"{space}: {missing}", reason=WEIGHTS_MISSING)
-        known = ", ".join(f"{space}@{each.space.digest[:MIN_PREFIX]}" for each in available) or "none"
+        known = ", ".join(f"{space}@{each.space.digest[:MIN_PREFIX]}" for each in available)
         raise FailedPrecondition(
             f"no model {space}@{prefix}, of that space there are: {known}", reason=MODEL_MISSING
         )

@@ -82,5 +82,10 @@ def test_a_model_that_is_not_loaded_names_those_that_are() -> None:
     with pytest.raises(FailedPrecondition, match=f"words@{'2' * 12}, words@{'3' * 12}") as caught:
         selection.for_images([f"words@{'f' * 12}"], LOADED)
     assert caught.value.reason == selection.MODEL_MISSING
-    with pytest.raises(FailedPrecondition, match="of that space there are: none"):
+
+
+def test_a_digest_that_a_default_without_weights_may_have_had_says_what_is_missing() -> None:
+    """Nobody can tell which model it was, but what mends it is known."""
+    with pytest.raises(FailedPrecondition, match="bare: no weights here") as caught:
         selection.for_images([f"bare@{'f' * 12}"], LOADED)
+    assert caught.value.reason == WEIGHTS_MISSING

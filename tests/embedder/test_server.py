@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 
-from services.embedder.fetching import Fetcher, FetchLimits
-from services.embedder.images import ImageLimits
-from services.embedder.pipeline import Pipeline
-from services.embedder.server import EmbedderServicer
-from services.embedder.settings import EmbedderSettings
-from services.mesh.batching.admission import AdmissionLimits
-from services.mesh.channel import call, connect
+from services.mesh.channel import call
 from services.mesh.errors import (
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
 )
-from services.mesh.server import Host
 from services.mesh.vectors import decode
 from tests.embedder.engines import OLD_DIGEST, MeanColourEngine
+from tests.embedder.servers import running
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 # Of one and of two images; more do not fit a pass.
@@ -39,38 +32,8 @@ def engine() -> MeanColourEngine:
 
 @pytest.fixture
 async def stub(engine: MeanColourEngine) -> AsyncIterator[embedder_pb2_grpc.EmbedderServiceAsyncStub]:
-    host = Host(EmbedderSettings(port=0), "embedder")
-    async with fetching() as fetcher:
-        pipeline = Pipeline(
-            engine,  # type: ignore[arg-type]  # what of an engine a pipeline uses
-            limits=ImageLimits(max_bytes=100_000, max_pixels=10_000),
-            decode_threads=2,
-            admission=AdmissionLimits(max_items=8, max_bytes=1 << 20),
-            fetcher=fetcher,
-        )
-        servicer = EmbedderServicer(pipeline, engine.spaces, max_images=4, max_texts=4)
-        host.add(
-            embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"],
-            lambda server: embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server),
-        )
-        port = await host.start()
-        await pipeline.warm_up()
-        channel = connect(f"127.0.0.1:{port}")
-        yield embedder_pb2_grpc.EmbedderServiceStub(channel)
-        await channel.close()
-        host.stop()
-        await host.wait()
-        pipeline.close()
-
-
-@asynccontextmanager
-async def fetching() -> AsyncIterator[Fetcher]:
-    """A fetcher that may fetch from this machine."""
-    fetcher = Fetcher(FetchLimits(timeout_s=60), allowed_hosts=("127.0.0.1",))
-    try:
-        yield fetcher
-    finally:
-        await fetcher.aclose()
+    async with running(engine) as server:
+        yield server.stub
 
 
 def png(colour: str, size: tuple[int, int] = (20, 20)) -> common_pb2.Image:
@@ -118,7 +81,7 @@ async def test_one_bad_image_never_fails_its_batch(stub: embedder_pb2_grpc.Embed
     bad_box = png("red")
     bad_box.box.left = 2
     response = await embed(
-        stub, common_pb2.Image(content=b"no image"), png("red"), png("red", (200, 200)), bad_box
+        stub, common_pb2.Image(content=b"no image"), png("red"), png("red", (600, 600)), bad_box
     )
     codes = [item.status.code for item in response.embeddings]
     assert codes == [3, 0, 3, 3]

@@ -11,19 +11,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.embedder.engine import Vectors
-from services.embedder.fetching import Fetcher, FetchLimits
-from services.embedder.images import ImageLimits, Pixels
-from services.embedder.pipeline import Pipeline
-from services.embedder.server import EmbedderServicer
-from services.embedder.settings import EmbedderSettings
-from services.mesh.batching.admission import AdmissionLimits
-from services.mesh.channel import call, connect
+from services.embedder.images import Pixels
+from services.mesh.channel import call
 from services.mesh.errors import Unavailable
-from services.mesh.server import Host
 from services.mesh.status import from_item
-from services.mesh.watch import watch
 from tests.embedder.drawings import clock, encoded
 from tests.embedder.engines import MeanColourEngine
+from tests.embedder.servers import running
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 pytestmark = pytest.mark.faults
@@ -64,33 +58,12 @@ class Rig:
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    host = Host(EmbedderSettings(port=0, drain_s=5), "embedder")
-    engine, fetcher = MortalEngine(), Fetcher(FetchLimits())
-    pipeline = Pipeline(
-        engine,  # type: ignore[arg-type]  # what the pipeline uses of an engine
-        limits=ImageLimits(),
-        decode_threads=1,
-        admission=AdmissionLimits(max_items=8, max_bytes=1 << 20),
-        fetcher=fetcher,
-    )
-    servicer = EmbedderServicer(pipeline, engine.spaces, max_images=4, max_texts=4)
-    host.add(
-        embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"],
-        lambda server: embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server),
-    )
-    port = await host.start()
-    await pipeline.warm_up()
-    await host.serving()
-    host.run_beside(watch(host, pipeline.stages))
-    async with connect(f"127.0.0.1:{port}") as channel:
-        probe: Any = health_pb2_grpc.HealthStub(channel)
+    engine = MortalEngine()
+    async with running(engine) as server:
+        probe: Any = health_pb2_grpc.HealthStub(server.channel)
         health = probe.Watch(health_pb2.HealthCheckRequest(service="vitrine.v1.EmbedderService"))
-        yield Rig(engine, embedder_pb2_grpc.EmbedderServiceStub(channel), aiter(health))
+        yield Rig(engine, server.stub, aiter(health))
         health.cancel()
-    host.stop()
-    await host.wait()
-    pipeline.close()
-    await fetcher.aclose()
 
 
 async def test_health_turns_while_a_thread_stalls_and_recovers_by_itself(rig: Rig) -> None:

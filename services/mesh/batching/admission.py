@@ -11,7 +11,7 @@ from services.mesh.batching.metrics import ItemMetrics
 from services.mesh.errors import ResourceExhausted
 
 # How far predictions may be off: who would be served at the last moment is late as often as not.
-SAFETY = 1.25
+SAFETY = 1.5
 # What a refused caller is told at least: sooner, nothing will have changed.
 _MIN_RETRY_S = 0.05
 

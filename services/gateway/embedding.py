@@ -65,6 +65,13 @@ class Embedder:
         return embeddings
 
 
+def image_field(error: InvalidArgument, image: common_pb2.Image) -> str:
+    """The field of `image` that the embedder's error about it is to be read as."""
+    if error.field in ("box", "uri"):
+        return error.field
+    return "uri" if image.uri else "content"
+
+
 def _calls(images: Sequence[common_pb2.Image]) -> list[list[common_pb2.Image]]:
     """Pictures in calls that the embedder takes."""
     calls: list[list[common_pb2.Image]] = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from services.gateway import generations
 from services.gateway.cache.interface import Cache
-from services.gateway.embedding import Embedder
+from services.gateway.embedding import Embedder, image_field
 from services.gateway.query import Query, scaled
 from services.gateway.shards import Shards
 from services.gateway.similarity import QueryKind
@@ -178,12 +178,9 @@ def _check_item(embedding: embedder_pb2.Embedding, part: search_pb2.QueryPart, f
     # `Embedder` raises what is not the picture's or the words' own fault.
     error = status.from_item(embedding.status)
     assert isinstance(error, InvalidArgument)
-    inner = f"image.{_image_field(error, part.image)}" if part.WhichOneof("source") == "image" else "text"
+    is_image = part.WhichOneof("source") == "image"
+    inner = f"image.{image_field(error, part.image)}" if is_image else "text"
     raise InvalidArgument(f"{field}.{inner}", error.message, reason=error.reason)
-
-
-def _image_field(error: InvalidArgument, image: common_pb2.Image) -> str:
-    return error.field or ("uri" if image.uri else "content")
 
 
 def _given(query: Query, index: int) -> _BySpace:

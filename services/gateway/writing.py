@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.gateway import generations, metrics, products
-from services.gateway.embedding import Embedder
+from services.gateway.embedding import Embedder, image_field
 from services.gateway.media import MediaStore, Picture
 from services.gateway.products import Draft, GivenPhoto, Known, Vectors
 from services.gateway.ranking import Ranker
@@ -348,7 +348,8 @@ def _failed(name: str, error: InvalidArgument) -> catalog_pb2.UpsertResult:
 def _photo_error(error: VitrineError) -> VitrineError:
     """An error of a picture as seen from its photo."""
     if isinstance(error, InvalidArgument):
-        return InvalidArgument(f"image.{error.field or 'content'}", error.message, reason=error.reason)
+        field = image_field(error, common_pb2.Image())
+        return InvalidArgument(f"image.{field}", error.message, reason=error.reason)
     return error
 
 

@@ -113,9 +113,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         if content.startswith(b"unlucky"):
             return embedder_pb2.Embedding(status=status.to_item(Unavailable("the worker died")))
         if content.startswith(b"bad"):
-            return embedder_pb2.Embedding(
-                status=status.to_item(InvalidArgument("content", "is not a picture"))
-            )
+            return embedder_pb2.Embedding(status=status.to_item(InvalidArgument("image", "is not a picture")))
         return embedder_pb2.Embedding(
             vectors=[
                 vectors.encode(vector_of(content, space), space=space, model_digest=self.digest)

@@ -80,9 +80,7 @@ class Engine:
     @property
     def usual_image_models(self) -> list[tuple[str, ...]]:
         """The combinations to warm up with: all defaults, and on a GPU each of them by itself too."""
-        able = tuple(
-            name_of(each.space) for each in self._loaded if each.images is not None and each.space.default
-        )
+        able = tuple(name_of(each.space) for each in selection.for_images([], self._loaded))
         alone = [] if self._device.type == "cpu" or len(able) == 1 else [(name,) for name in able]
         return [able, *alone] if able else []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.embedder.towers import WEIGHTS_MISSING, Towers
 from services.mesh.errors import FailedPrecondition, InvalidArgument
@@ -29,19 +29,21 @@ def for_images(names: Sequence[str], loaded: Sequence[Towers]) -> list[Towers]:
     takes no pictures, FailedPrecondition for a default without weights (reason WEIGHTS_MISSING), which
     might be what a digest means, and for a digest that is not loaded (reason MODEL_MISSING).
     """
-    wanted = _meant(names, loaded) or [each for each in _defaults(loaded) if each.images is not None]
-    for each in wanted:
-        if each.images is None:
-            raise InvalidArgument("spaces", f"the space {each.space.name!r} takes no pictures")
-    return wanted
+    return _able(names, loaded, lambda each: each.images is not None, "takes no pictures")
 
 
 def for_texts(names: Sequence[str], loaded: Sequence[Towers]) -> list[Towers]:
     """As `for_images`, for models that take texts."""
-    wanted = _meant(names, loaded) or [each for each in _defaults(loaded) if each.texts is not None]
+    return _able(names, loaded, lambda each: each.texts is not None, "takes no text")
+
+
+def _able(
+    names: Sequence[str], loaded: Sequence[Towers], is_able: Callable[[Towers], bool], otherwise: str
+) -> list[Towers]:
+    wanted = _meant(names, loaded) or [each for each in _defaults(loaded) if is_able(each)]
     for each in wanted:
-        if each.texts is None:
-            raise InvalidArgument("spaces", f"the space {each.space.name!r} takes no text")
+        if not is_able(each):
+            raise InvalidArgument("spaces", f"the space {each.space.name!r} {otherwise}")
     return wanted
 
 

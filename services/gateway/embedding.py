@@ -109,10 +109,7 @@ def _check(embeddings: Sequence[embedder_pb2.Embedding], specs: Sequence[common_
             # A picture that was merely unlucky must not pass for one that is none.
             if not isinstance(error, InvalidArgument):
                 raise error
-        if (
-            not embedding.status.code
-            and {(each.space, each.model_digest) for each in embedding.vectors} != wanted
-        ):
+        elif {(each.space, each.model_digest) for each in embedding.vectors} != wanted:
             raise FailedPrecondition(
                 "the embedder has other models than the catalogue's generation", reason="MODEL_MISMATCH"
             )

@@ -1,4 +1,4 @@
-"""An embedder that needs no weights: `python -m tests.faults.cheap_embedder` prints its port and serves.
+"""An embedder that needs no weights: `python -m tests.faults.cheap_embedder PORT` serves.
 
 Everything but the models is the real thing. The space `colour` is a picture's mean colour, `bare` has no
 weights.
@@ -6,25 +6,21 @@ weights.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from torch import Tensor
 
 from services.embedder import selection
-from services.embedder.engine import Vectors
-from services.embedder.fetching import Fetcher, FetchLimits
+from services.embedder.engine import Engine, Vectors
 from services.embedder.images import ImageLimits, Pixels
-from services.embedder.pipeline import Pipeline
-from services.embedder.server import EmbedderServicer
+from services.embedder.server import serve
 from services.embedder.settings import EmbedderSettings
 from services.embedder.towers import Batch, Space, Towers
-from services.mesh.batching.admission import AdmissionLimits
 from services.mesh.errors import FailedPrecondition
-from services.mesh.server import Host
-from vitrine.v1 import embedder_pb2, embedder_pb2_grpc
+from services.mesh.server import run
 
 MAX_IMAGES = 64
 # Small, so that no picture within the limits takes much memory by itself.
@@ -63,29 +59,18 @@ def _never(batch: Batch) -> Tensor:
     raise NotImplementedError
 
 
-async def serve() -> None:
-    host = Host(EmbedderSettings(port=0, max_message_bytes=64 << 20), "embedder")
-    engine = MeanColour()
-    pipeline = Pipeline(
-        engine,  # type: ignore[arg-type]  # what the pipeline uses of an engine
-        limits=LIMITS,
+def main() -> None:
+    settings = EmbedderSettings(
+        port=int(sys.argv[1]),
+        max_image_bytes=LIMITS.max_bytes,
+        max_image_pixels=LIMITS.max_pixels,
+        max_batch_images=MAX_IMAGES,
+        max_batch_texts=1,
+        max_queued_items=_CALLS_WAITING * MAX_IMAGES,
         decode_threads=2,
-        admission=AdmissionLimits(_CALLS_WAITING * MAX_IMAGES, 256 << 20),
-        fetcher=Fetcher(FetchLimits()),
     )
-    servicer = EmbedderServicer(pipeline, engine.spaces, max_images=MAX_IMAGES, max_texts=1)
-    host.add(
-        embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"],
-        lambda server: embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server),
-    )
-    port = await host.start()
-    await pipeline.warm_up()
-    await host.serving()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    await host.wait()
-    pipeline.close()
+    run(serve(settings, lambda *_dirs, **_placement: cast("Engine", MeanColour())))
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    main()

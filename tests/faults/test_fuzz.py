@@ -29,7 +29,7 @@ from services.embedder.images import BAD_BOX, DAMAGED_IMAGE, EMPTY_IMAGE, IMAGE_
 from services.mesh.errors import InvalidArgument
 from tests.faults import cheap_embedder
 from tests.faults.mutations import mutated, pictures
-from tests.meshes import eventually
+from tests.meshes import eventually, free_layout
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 pytestmark = pytest.mark.faults
@@ -85,16 +85,10 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An embedder with a cheap model that has seen every whole picture once."""
     log = tmp_path_factory.mktemp("fuzz") / "embedder.log"
-    with (
-        log.open("wb") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.cheap_embedder"], stdout=subprocess.PIPE, stderr=errors
-        ) as process,
-    ):
+    port = min(free_layout().ports)
+    command = [sys.executable, "-m", "tests.faults.cheap_embedder", str(port)]
+    with log.open("wb") as errors, subprocess.Popen(command, stderr=errors) as process:
         try:
-            assert process.stdout is not None
-            port = process.stdout.readline().decode().strip()
-            assert port, log.read_text(encoding="utf-8")[-4000:]
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 server = Server(
                     psutil.Process(process.pid),
@@ -102,6 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                     health_pb2_grpc.HealthStub(channel),
                     {},
                 )
+                wait_until_serving(server, process, log)
                 for picture in pictures():
                     (embedding,) = server.embed([common_pb2.Image(content=picture)])
                     if embedding.vectors:
@@ -111,6 +106,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             process.terminate()
             process.communicate(timeout=60)
     assert process.returncode == 0, log.read_text(encoding="utf-8")[-4000:]
+
+
+def wait_until_serving(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    def serves() -> bool:
+        assert process.poll() is None, log.read_text(encoding="utf-8")[-4000:]
+        try:
+            return server.is_serving()
+        except grpc.RpcError:
+            return False
+
+    eventually(serves, timeout_s=TIMEOUT_S, what="the embedder serves")
 
 
 def code_of(error: grpc.RpcError) -> grpc.StatusCode:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import enum
 import threading
-import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from services.mesh.errors import VitrineError
@@ -82,4 +81,5 @@ class Job(Generic[Item, Outcome]):
     item: Item
     size_bytes: int
     done: Callable[[Outcome | VitrineError], None]
-    queued_at: float = field(default_factory=time.monotonic)
+    # A time of `time.monotonic`, which the stage sets when the job is put.
+    queued_at: float = 0.0

@@ -85,7 +85,7 @@ class Stage(Generic[Item, Outcome]):
                 if self._idle:
                     self._idle.pop().release()
         if closed:
-            job.done(Unavailable("the server is stopping"))
+            self._refuse(job)
 
     def waiting(self, priority: Priority) -> int:
         """How many jobs wait that have this priority or go before it."""
@@ -112,7 +112,8 @@ class Stage(Generic[Item, Outcome]):
             running = dict(self._running)
         now = time.monotonic()
         return all(
-            not thread.is_alive() or self._is_overdue(running.get(thread.ident or 0), now)
+            not thread.is_alive()
+            or (thread.ident in running and self._is_overdue(running[thread.ident], now))
             for thread in self._threads
         )
 
@@ -139,7 +140,7 @@ class Stage(Generic[Item, Outcome]):
             while self._idle:
                 self._idle.pop().release()
         for job in waiting:
-            job.done(Unavailable("the server is stopping"))
+            self._refuse(job)
 
     def _batches_s(self, kind: Hashable, items: int) -> float:
         full, rest = divmod(items, self._limits.max_items)
@@ -200,6 +201,9 @@ class Stage(Generic[Item, Outcome]):
             job.call.took(self.name, took_s)
             self._end(job, outcome)
 
+    def _refuse(self, job: Job[Item, Outcome]) -> None:
+        self._end(job, Unavailable("the server is stopping"))
+
     def _end(self, job: Job[Item, Outcome], outcome: Outcome | VitrineError) -> None:
         try:
             job.done(outcome)
@@ -217,9 +221,7 @@ class Stage(Generic[Item, Outcome]):
         self._durations.observe(kind, len(items), time.monotonic() - started_at)
         return outcomes
 
-    def _is_overdue(self, running: _Running | None, now: float) -> bool:
-        if running is None:
-            return False
+    def _is_overdue(self, running: _Running, now: float) -> bool:
         return now - running.started_at > max(self._min_patience_s, PATIENCE * running.expected_s)
 
     def _told(self, error: Exception) -> VitrineError:

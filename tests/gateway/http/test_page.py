@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Route, async_playwright, expect
 
 from services.mesh.errors import InvalidArgument, Unavailable
 from tests.gateway.http.conftest import Site, running
@@ -84,6 +85,23 @@ async def test_a_file_that_is_no_picture_is_refused(page: Page) -> None:
     """A file of another type is refused on the page, in words."""
     file = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"}
     await page.get_by_label("Search with a photo").set_input_files(file)  # type: ignore[arg-type]
+    await expect(page.get_by_role("alert")).to_contain_text("notes.txt is not a picture.")
+
+
+async def test_a_file_chosen_before_the_catalogues_are_known_waits_for_them(page: Page) -> None:
+    """What the page says of it is not wiped away when the catalogues come."""
+    known = asyncio.Event()
+
+    async def hold_back(route: Route) -> None:
+        await known.wait()
+        await route.continue_()
+
+    await page.route("**/v1/catalogs*", hold_back)
+    await page.reload()
+    file = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"}
+    await page.get_by_label("Search with a photo").set_input_files(file)  # type: ignore[arg-type]
+    known.set()
+    await expect(page.locator("#shelf li").first).to_be_attached()
     await expect(page.get_by_role("alert")).to_contain_text("notes.txt is not a picture.")
 
 

@@ -134,8 +134,10 @@ function moreLike(product) {
   byId("results").focus({ preventScroll: true });
 }
 
-function usePhoto(file) {
+async function usePhoto(file) {
   if (!file) return;
+  // What is chosen before the catalogues are known waits for them: they would wipe the answer away.
+  await started;
   if (!file.type.startsWith("image/")) return refusePhoto(`${file.name} is not a picture.`);
   if (file.size > MAX_PHOTO_BYTES) return refusePhoto(`${file.name} is larger than 20 MB.`);
   ask({ photo: file, words: byId("words").value.trim() });
@@ -296,4 +298,5 @@ async function start() {
 
 prepareWhy();
 listen();
-await start();
+const started = start();
+await started;

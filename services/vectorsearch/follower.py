@@ -15,7 +15,9 @@ from services.mesh.backoff import Backoff
 from services.mesh.errors import InvalidArgument, OutOfRange, Unavailable, VitrineError
 from services.vectorsearch import metrics, wire
 from services.vectorsearch.changes import Change
+from services.vectorsearch.indexes.indexing import Indexing
 from services.vectorsearch.shard import Refusal, Shard
+from services.vectorsearch.storage.durability import Durability
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc
 
 _log = structlog.get_logger()
@@ -32,7 +34,8 @@ class Follower:
     """Follows the feed from the shard's revision; scans first when the log does not have it.
 
     A feed that is lost is connected again after a while that grows up to `backoff_max_s`, for ever;
-    searches go on meanwhile. All changes are applied in `writer`, an executor of one thread.
+    searches go on meanwhile. All changes are applied in `writer`, an executor of one thread, which then lets
+    `durability` keep them and `indexing` look what is due.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Follower:
         feed: catalog_pb2_grpc.FeedServiceAsyncStub,
         *,
         writer: Executor,
+        durability: Durability,
+        indexing: Indexing,
         buckets: Sequence[int] = (),
         backoff_max_s: float = 5.0,
         on_caught_up: Callable[[], Awaitable[None]],
@@ -48,6 +53,8 @@ class Follower:
         self._shard = shard
         self._feed = feed
         self._writer = writer
+        self._durability = durability
+        self._indexing = indexing
         self._buckets = buckets
         self._backoff_max_s = backoff_max_s
         self._on_caught_up = on_caught_up
@@ -100,7 +107,7 @@ class Follower:
         async for frame in channel.stream(self._feed.Follow, request):
             self._set_following(following=True)
             self.feed_revision = frame.head_revision
-            await self._apply(frame.changes, revision=frame.revision)
+            await self._write(partial(self._apply, frame))
             await self._tell()
             if not self.caught_up and self._shard.revision >= frame.head_revision:
                 self.caught_up = True
@@ -111,30 +118,28 @@ class Follower:
         """Make the shard equal to the present state of the store."""
         seen: set[tuple[str, str]] = set()
         revision = None
+        anew = False
         async for frame in channel.stream(self._feed.Scan, catalog_pb2.ScanRequest(buckets=self._buckets)):
-            revision = frame.revision
-            # The log of a store that was set up anew is younger than the shard: nothing that is held counts.
-            await self._apply(frame.changes, anew=revision < self._shard.revision)
+            if revision is None:
+                revision = frame.revision
+                # The log of a store that was set up anew is younger than the shard: nothing that is held
+                # counts.
+                anew = revision < self._shard.revision
+                await self._durability.begin_scan(anew=anew)
+            await self._write(partial(_apply, self._shard, frame.changes, anew=anew))
             seen.update((change.catalog, change.product_id) for change in frame.changes)
         if revision is None:
             raise Unavailable("a scan without a frame")
-        anew = revision < self._shard.revision
         await self._write(partial(self._shard.retain, seen, revision=revision, anew=anew))
+        await self._durability.end_scan()
+        await self._write(self._indexing.look)
         self.feed_revision = revision
         await self._tell()
 
-    async def _apply(
-        self, messages: Iterable[catalog_pb2.Change], *, revision: int | None = None, anew: bool = False
-    ) -> None:
-        refused = await self._write(partial(_apply, self._shard, messages, revision, anew=anew))
-        for refusal in refused:
-            _log.error(
-                "change refused",
-                catalog=refusal.catalog,
-                product=refusal.product_id,
-                revision=refusal.revision,
-                error=str(refusal.error),
-            )
+    def _apply(self, frame: catalog_pb2.FollowResponse) -> None:
+        _apply(self._shard, frame.changes, revision=frame.revision)
+        self._durability.record(frame)
+        self._indexing.look()
 
     async def _write(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)
@@ -151,8 +156,8 @@ class Follower:
 
 
 def _apply(
-    shard: Shard, messages: Iterable[catalog_pb2.Change], revision: int | None, *, anew: bool
-) -> list[Refusal]:
+    shard: Shard, messages: Iterable[catalog_pb2.Change], *, revision: int | None = None, anew: bool = False
+) -> None:
     """Apply those that can be understood; the others never hold the feed up."""
     changes: list[Change] = []
     refused: list[Refusal] = []
@@ -165,4 +170,11 @@ def _apply(
     refused += shard.apply(changes, revision=revision, anew=anew)
     metrics.CHANGES.labels("applied").inc(received - len(refused))
     metrics.CHANGES.labels("refused").inc(len(refused))
-    return refused
+    for refusal in refused:
+        _log.error(
+            "change refused",
+            catalog=refusal.catalog,
+            product=refusal.product_id,
+            revision=refusal.revision,
+            error=str(refusal.error),
+        )

@@ -1,8 +1,8 @@
-"""Inner products of one query with many rows where they lie, by FAISS's vectorised kernels.
+"""Inner products of queries with rows where they lie, by FAISS's vectorised kernels.
 
-Each row is one sequential pass of the same kernel whether all rows are taken or a few, so equal photos get
-equal cosines under every plan. FAISS lets go of the interpreter lock meanwhile. Picking rows uses
-OpenMP: a thread that shall work alone says `faiss.omp_set_num_threads(1)` first.
+Each row is one sequential pass of the same kernel whatever is asked for beside it, so equal photos get equal
+cosines under every plan. FAISS lets go of the interpreter lock meanwhile. Picking rows uses OpenMP: a thread
+that shall work alone says `faiss.omp_set_num_threads(1)` first.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ def inner_products(matrix: Floats, query: Floats) -> Floats:
     return products
 
 
-def inner_products_at(matrix: Floats, rows: Indices, query: Floats) -> Floats:
-    """The inner products, float32 [m], of `query` with the rows of `matrix` named by `rows`, int64 [m].
+def inner_products_at(matrix: Floats, rows: Indices, queries: Floats) -> Floats:
+    """The inner products, float32 [q, m], of `queries` float32 [q, d] with rows of `matrix` float32 [n, d].
 
-    All must be contiguous. Reads those rows only and copies none of them.
+    `rows`, int64 [q, m], names the rows for each query; -1 is no row, its product minus infinity. All must be
+    contiguous. Reads those rows only and copies none of them.
     """
-    products: Floats = np.empty(len(rows), dtype=np.float32)
-    if len(products):
+    products: Floats = np.empty(rows.shape, dtype=np.float32)
+    if rows.size:
         _faiss.fvec_inner_products_by_idx(
             faiss.swig_ptr(products),
-            faiss.swig_ptr(query),
+            faiss.swig_ptr(queries),
             faiss.swig_ptr(matrix),
             faiss.swig_ptr(rows),
             matrix.shape[1],
-            1,
-            len(rows),
+            len(queries),
+            rows.shape[1],
         )
     return products

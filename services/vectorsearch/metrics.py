@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.mesh import stages
+from services.mesh.batching.metrics import ItemMetrics, StageMetrics
 from services.vectorsearch.search import PLANS
-from services.vectorsearch.shard import CatalogSize
+from services.vectorsearch.shard import GenerationSize
 
 ROWS = Gauge("vitrine_vectorsearch_rows", "Photos held.")
 PRODUCTS = Gauge("vitrine_vectorsearch_products", "Products held.")
@@ -16,8 +20,24 @@ LAG_REVISIONS = Gauge("vitrine_vectorsearch_lag_revisions", "Revisions that the 
 FOLLOWING = Gauge("vitrine_vectorsearch_following", "1 while the feed is connected.")
 CHANGES = Counter("vitrine_vectorsearch_changes", "Changes received from the feed.", ["outcome"])
 SEARCHES = Counter("vitrine_vectorsearch_searches", "Searches by plan.", ["plan"])
+ITEMS = ItemMetrics("vitrine_vectorsearch")
+SEARCH = StageMetrics("vitrine_vectorsearch", "threads")
 SNAPSHOTS = Counter("vitrine_vectorsearch_snapshots", "Snapshots written.", ["outcome"])
 SNAPSHOT_SECONDS = Histogram("vitrine_vectorsearch_snapshot_seconds", "Time to write a snapshot.")
+INDEX_RECALL = Gauge(
+    "vitrine_vectorsearch_index_recall",
+    "Recall over the first k, measured when the approximate index built last was built.",
+    ["space", "kind", "k"],
+)
+INDEX_BYTES = Gauge("vitrine_vectorsearch_index_bytes", "Bytes of approximate indexes.", ["space", "kind"])
+INDEX_BUILDS = Counter("vitrine_vectorsearch_index_builds", "Approximate indexes built.", ["outcome"])
+INDEX_BUILD_SECONDS = Histogram(
+    "vitrine_vectorsearch_index_build_seconds",
+    "Time to build an approximate index.",
+    buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000),
+)
+JOURNAL_BYTES = Gauge("vitrine_vectorsearch_journal_bytes", "Bytes journaled since the newest snapshot.")
+JOURNAL_FAILURES = Counter("vitrine_vectorsearch_journal_failures", "Times that the journal was stopped.")
 
 
 def declare() -> None:
@@ -28,13 +48,25 @@ def declare() -> None:
         SEARCHES.labels(plan)
     for outcome in ("ok", "failed"):
         SNAPSHOTS.labels(outcome)
+    for outcome in ("ok", "failed", "stopped"):
+        INDEX_BUILDS.labels(outcome)
     stages.declare(("filter", "search"))
 
 
-def state(sizes: list[CatalogSize], *, revision: int, feed_revision: int) -> None:
+def indexes(held: Iterable[tuple[str, str, int]]) -> None:
+    """Set the bytes of the approximate indexes in use, given the space, kind and bytes of each."""
+    totals: Counts[tuple[str, str]] = Counts()
+    for space, kind, nbytes in held:
+        totals[space, kind] += nbytes
+    INDEX_BYTES.clear()
+    for labels, nbytes in totals.items():
+        INDEX_BYTES.labels(*labels).set(nbytes)
+
+
+def state(sizes: list[GenerationSize], *, revision: int, feed_revision: int) -> None:
     """Set what is held and how far it lags."""
     ROWS.set(sum(size.rows for size in sizes))
     PRODUCTS.set(sum(size.products for size in sizes))
-    VECTOR_BYTES.set(sum(size.vector_bytes for size in sizes))
+    VECTOR_BYTES.set(sum(size.memory_bytes for size in sizes))
     REVISION.set(revision)
     LAG_REVISIONS.set(max(0, feed_revision - revision))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.mesh.errors import FailedPrecondition, InvalidArgument
 from services.vectorsearch.changes import Photo
 from services.vectorsearch.columns import Columns, Facts, Mask
+from services.vectorsearch.first_pass import Precision
+from services.vectorsearch.indexes.approximate import ApproximateIndex
 from services.vectorsearch.kernels import Floats
-from services.vectorsearch.segment import NOBODY, Segment
+from services.vectorsearch.segment import Segment
 
 # Rows a segment: 64 MiB of 2048-d vectors.
 SEGMENT_ROWS = 8192
+
+# A full segment is compacted when more than this share of its rows has no product.
+MAX_DEAD_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +41,27 @@ class Product:
     rows: list[tuple[Segment, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenRows:
-    """The state of a catalogue: what JSON can say, and arrays. Later changes do not touch it."""
-
-    meta: dict[str, Any]
-    arrays: dict[str, npt.NDArray[Any]]
-
-
 class CatalogRows:
     """Photos as rows in segments, products as slots in columns.
 
     Not locked here: `services.vectorsearch.shard` says who may call what when.
     """
 
-    def __init__(self, *, segment_rows: int = SEGMENT_ROWS) -> None:
+    def __init__(
+        self,
+        *,
+        segment_rows: int = SEGMENT_ROWS,
+        precision_of: Callable[[str], Precision] = lambda _space: "flat16",
+    ) -> None:
+        """`precision_of` tells in what precision the rows of a space are read first."""
         self._segment_rows = segment_rows
+        self._precision_of = precision_of
+        self._next_row = 0
+        # The most photos that a product has had since there are rows.
+        self.most_photos = 1
         self.segments: list[Segment] = []
+        # Approximate indexes by space. Replaced and never changed.
+        self.indexes: Mapping[str, ApproximateIndex] = {}
         self.spaces: dict[str, Space] = {}
         self.columns = Columns()
         self.products: dict[str, Product] = {}
@@ -73,13 +81,28 @@ class CatalogRows:
         return sum(segment.live for segment in self.segments)
 
     @property
-    def vector_bytes(self) -> int:
-        """Bytes of the vectors in memory, of rows without a product too."""
+    def dead_rows(self) -> int:
+        """Rows that have lost their product and wait to be let go."""
+        return sum(segment.dead for segment in self.segments)
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes that the vectors of the photos held have at full precision."""
         return sum(
-            segment.size * matrix.shape[1] * matrix.itemsize
+            segment.live * matrix.shape[1] * matrix.itemsize
             for segment in self.segments
             for matrix in segment.matrices.values()
         )
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all vectors in memory, of rows without a product and of packs too."""
+        return sum(segment.memory_bytes for segment in self.segments)
+
+    @property
+    def next_row(self) -> int:
+        """The number of the first row of the next segment."""
+        return self._next_row
 
     def check(self, photos: tuple[Photo, ...]) -> None:
         """Look whether these can be compared with the rows.
@@ -115,9 +138,11 @@ class CatalogRows:
             product = self.products[product_id] = Product(self._take_slot(product_id), revision, [])
         self._drop_rows(product)
         product.revision = revision
+        self.most_photos = max(self.most_photos, len(photos))
         product.rows = [
             self._append(
                 product.slot,
+                product_id,
                 photo.photo_id,
                 {name: embedding.vector for name, embedding in photo.embeddings.items()},
             )
@@ -141,23 +166,40 @@ class CatalogRows:
         self._searchable[product.slot] = False
         self._free_slots.append(product.slot)
 
-    @property
-    def sparse(self) -> list[Segment]:
-        """The segments that are to be compacted."""
-        return [segment for segment in self.segments if segment.sparse]
+    def pack(self, packers: Executor | None = None) -> None:
+        """Pack what was appended, in `packers` if given.
+
+        Searches may go on meanwhile; whoever writes must not.
+        """
+
+        def pack(part: tuple[Segment, str]) -> None:
+            segment, space = part
+            segment.pack(space, self._precision_of(space))
+
+        parts = [(segment, space) for segment in self.segments for space in segment.matrices]
+        for _ in packers.map(pack, parts) if packers else map(pack, parts):
+            pass
+
+    def sparse(self, most_dead: float = MAX_DEAD_SHARE) -> list[Segment]:
+        """The full segments of which more than this share is dead."""
+        return [
+            segment for segment in self.segments if segment.full and segment.dead > most_dead * segment.size
+        ]
 
     def compact(self, sparse: Segment, products_at_most: int) -> bool:
-        """Do a part of getting rid of a segment that is sparse; whether it is gone.
+        """Do a part of getting rid of a full segment; whether it is gone.
 
         Products leave it with all their rows for the growing segment, and then it is let go. The catalogue
         is whole after every part, so searches may run in between.
         """
-        owners = dict.fromkeys(sparse.slots[sparse.slots != NOBODY].tolist())
+        owners = dict.fromkeys(sparse.slots[sparse.alive].tolist())
         for slot in list(owners)[:products_at_most]:
-            product = self.products[self.product_ids[slot]]
+            product_id = self.product_ids[slot]
+            product = self.products[product_id]
             old = product.rows
             product.rows = [
-                self._append(slot, segment.photo_ids[row], segment.vectors(row)) for segment, row in old
+                self._append(slot, product_id, segment.photo_ids[row], segment.vectors(row))
+                for segment, row in old
             ]
             for segment, row in old:
                 segment.drop(row)
@@ -166,55 +208,46 @@ class CatalogRows:
         self.segments.remove(sparse)
         return True
 
-    def freeze(self) -> FrozenRows:
-        """A copy of everything but the vectors, which are views: rows that were appended never change."""
-        columns_meta, column_arrays = self.columns.freeze()
-        revisions: npt.NDArray[np.int64] = np.zeros(len(self.product_ids), dtype=np.int64)
-        for product in self.products.values():
-            revisions[product.slot] = product.revision
-        arrays: dict[str, npt.NDArray[Any]] = {"revisions": revisions}
-        arrays |= {f"column.{key}": array for key, array in column_arrays.items()}
-        segments = []
-        for number, segment in enumerate(self.segments):
-            segments.append({"photo_ids": list(segment.photo_ids), "spaces": list(segment.matrices)})
-            arrays[f"segment.{number}.slots"] = segment.slots[: segment.size].copy()
-            for name, matrix in segment.matrices.items():
-                arrays[f"segment.{number}.present.{name}"] = segment.present[name][: segment.size].copy()
-                arrays[f"segment.{number}.matrix.{name}"] = matrix[: segment.size]
-        meta = {
-            "segment_rows": self._segment_rows,
-            "product_ids": list(self.product_ids),
-            "spaces": {name: [space.model_digest, space.dimension] for name, space in self.spaces.items()},
-            "columns": columns_meta,
-            "segments": segments,
-        }
-        return FrozenRows(meta, arrays)
-
-    @classmethod
-    def thaw(cls, frozen: FrozenRows) -> CatalogRows:
-        """The catalogue that was frozen."""
-        meta, arrays = frozen.meta, frozen.arrays
-        rows = cls(segment_rows=meta["segment_rows"])
-        rows.spaces = {name: Space(digest, dimension) for name, (digest, dimension) in meta["spaces"].items()}
-        prefix = "column."
-        rows.columns = Columns.thaw(
-            meta["columns"],
-            {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)},
-        )
-        rows.product_ids = list(meta["product_ids"])
-        rows._searchable = np.zeros(len(rows.product_ids), dtype=np.bool_)
-        for slot, product_id in enumerate(rows.product_ids[1:], start=1):
-            if product_id:
-                rows.products[product_id] = Product(slot, int(arrays["revisions"][slot]), [])
-            else:
-                rows._free_slots.append(slot)
-        for number, entry in enumerate(meta["segments"]):
-            rows.segments.append(rows._thaw_segment(entry, f"segment.{number}.", arrays))
-        return rows
-
     def missing_from(self, product_ids: AbstractSet[str]) -> list[str]:
         """The products held that are not among these."""
         return [product_id for product_id in self.products if product_id not in product_ids]
+
+    def restore(
+        self,
+        *,
+        segments: list[Segment],
+        spaces: dict[str, Space],
+        columns: Columns,
+        products: dict[str, Product],
+        slot_count: int,
+        next_row: int,
+        most_photos: int,
+    ) -> None:
+        """Become what rows were that had these. For rows that never held anything.
+
+        The products come without rows: they are found by the slots of the segments' live rows, whose order
+        is that of a product's photos. So are the product ids of those rows.
+        """
+        self.segments = segments
+        self.spaces = spaces
+        self.columns = columns
+        self.products = products
+        self._next_row = next_row
+        self.most_photos = most_photos
+        self.product_ids = [""] * slot_count
+        for product_id, product in products.items():
+            self.product_ids[product.slot] = product_id
+        by_slot = {product.slot: product for product in products.values()}
+        self._free_slots = [slot for slot in range(1, slot_count) if slot not in by_slot]
+        self._searchable = np.zeros(max(slot_count, 64), dtype=np.bool_)
+        id_of = np.array(self.product_ids, dtype=np.object_)
+        for segment in segments:
+            segment.product_ids = id_of[np.where(segment.alive, segment.slots, 0)][: segment.size].tolist()
+            rows = np.flatnonzero(segment.alive)
+            slots = segment.slots[rows]
+            self._searchable[slots] = True
+            for row, slot in zip(rows.tolist(), slots.tolist(), strict=True):
+                by_slot[slot].rows.append((segment, row))
 
     def _take_slot(self, product_id: str) -> int:
         if self._free_slots:
@@ -229,34 +262,16 @@ class CatalogRows:
             )
         return slot
 
-    def _append(self, slot: int, photo_id: str, vectors: Mapping[str, Floats]) -> tuple[Segment, int]:
+    def _append(
+        self, slot: int, product_id: str, photo_id: str, vectors: Mapping[str, Floats]
+    ) -> tuple[Segment, int]:
         if not self.segments or self.segments[-1].full:
-            self.segments.append(Segment(self._segment_rows))
+            self.segments.append(Segment(self._next_row, self._segment_rows))
+            self._next_row += self._segment_rows
         segment = self.segments[-1]
-        return segment, segment.append(slot, photo_id, vectors)
+        return segment, segment.append(slot, product_id, photo_id, vectors)
 
     def _drop_rows(self, product: Product) -> None:
         for segment, row in product.rows:
             segment.drop(row)
         product.rows = []
-
-    def _thaw_segment(
-        self, entry: Mapping[str, Any], prefix: str, arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> Segment:
-        segment = Segment(self._segment_rows)
-        slots = arrays[f"{prefix}slots"]
-        segment.size = len(slots)
-        segment.slots[: segment.size] = slots
-        segment.live = int(np.count_nonzero(slots != NOBODY))
-        segment.photo_ids = list(entry["photo_ids"])
-        for name in entry["spaces"]:
-            dimension = self.spaces[name].dimension
-            segment.matrices[name] = np.zeros((segment.capacity, dimension), dtype=np.float32)
-            segment.matrices[name][: segment.size] = arrays[f"{prefix}matrix.{name}"]
-            segment.present[name] = np.zeros(segment.capacity, dtype=np.bool_)
-            segment.present[name][: segment.size] = arrays[f"{prefix}present.{name}"]
-        for row, slot in enumerate(slots.tolist()):
-            if slot != NOBODY:
-                self.products[self.product_ids[slot]].rows.append((segment, row))
-                self._searchable[slot] = True
-        return segment

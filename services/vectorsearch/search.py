@@ -1,24 +1,30 @@
-"""The products nearest to a query, exactly."""
+"""The products nearest to queries, exactly, many queries at a time."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
-import numpy.typing as npt
 
-from services.vectorsearch.columns import Mask, Slots
-from services.vectorsearch.kernels import Floats, Indices, inner_products, inner_products_at
+from services.vectorsearch import rescoring
+from services.vectorsearch.columns import Codes, Mask, Slots
+from services.vectorsearch.indexes.indexed import Pairs, named
+from services.vectorsearch.kernels import Floats, Indices
 from services.vectorsearch.lanes import Run, alone
-from services.vectorsearch.rows import CatalogRows
-from services.vectorsearch.segment import Segment
+from services.vectorsearch.rescoring import SCORE_SCALE, Scored
+from services.vectorsearch.scan import Survivors, Wanted, scan, space_batch
+from services.vectorsearch.views import Part, View
 
-PLANS = ("empty", "flat", "gather")
+PLANS = ("empty", "flat", "gather", "masked", "index")
 
-# Scores are compared in millionths: below that, float32 sums differ between processors.
-_SCORE_SCALE = 1e6
+# Fewer rows than one in so many are scored one by one. That costs less than a first pass over all of them,
+# which reads less of every row and shares it with the other searches of its batch.
+_GATHER_SHARE = 16
+
+# How much deeper than asked a capped search looks first, and then again.
+_CAP_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,31 @@ class SpaceQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `size` products of a group; `groups` int32 [slots] has the group of each, -1 for none."""
+
+    groups: Codes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What one search wants of a view: the `limit` best products by weighted sum of cosines."""
+
+    spaces: Sequence[SpaceQuery]
+    limit: int
+    # Bool [slots]; None for all products.
+    passing: Mask | None = None
+    # Slots to leave out, and how many rows these have in the view.
+    excluded: frozenset[int] = frozenset()
+    excluded_rows: int = 0
+    min_score: float = -inf
+    cap: Cap | None = None
+    # Whether approximate indexes may be asked.
+    approximately: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The best products in descending order of score, equal scores by product id; columns of equal length."""
 
@@ -40,90 +71,234 @@ class Found:
     slots: Slots
     product_ids: list[str]
     photo_ids: list[str]
-    # float32 [queries, products] of the best photo, NaN where it has no vector in the space.
+    # float32 [spaces, products] of the best photo, NaN where it has no vector in the space.
     cosines: Floats
 
 
-def search(
-    rows: CatalogRows, queries: Sequence[SpaceQuery], passing: Mask, limit: int, *, run: Run = alone
-) -> Found:
-    """The `limit` products of `passing`, bool [slots], with the highest weighted sum of cosines.
+@dataclass(slots=True)
+class _Search:
+    """A query on its way: its rows by part (None for all of a part), how they are read, and how deep."""
+
+    query: Query
+    masks: list[Mask | None]
+    rows_passed: int
+    plan: str
+    depth: int
+    pairs: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+def search(view: View, queries: Sequence[Query], *, run: Run = alone) -> list[Found]:
+    """Answer queries that are all in the same spaces, in the same order.
 
     A product's score is that of its best photo; of equally good photos the one that was given first counts.
     Products without a photo are never found. `run` may spread the reading of the rows over threads.
     """
-    parts = [(segment, passing[segment.slots[: segment.size]]) for segment in rows.segments]
-    rows_total = sum(segment.size for segment in rows.segments)
-    rows_passed = sum(int(np.count_nonzero(mask)) for _, mask in parts)
-    if not rows_passed:
-        return Found("empty", 0, np.empty(0, np.int64), [], [], np.empty((len(queries), 0), np.float32))
-    # Picking rows costs nothing beside reading them: even when nearly all pass, it is as fast as one stream
-    # over all.
-    plan = "flat" if rows_passed == rows_total else "gather"
+    searches = [_begun(view, query) for query in queries]
+    answers: list[Found | None] = [None] * len(searches)
+    pending = list(range(len(searches)))
+    while pending:
+        found = _scored(view, [searches[number] for number in pending], run)
+        short = []
+        for number in pending:
+            answers[number], enough = _answer(view, searches[number], found)
+            if not enough:
+                searches[number].depth *= _CAP_FACTOR
+                short.append(number)
+        pending = short
+    return [answer for answer in answers if answer is not None]
 
-    picked = [np.flatnonzero(mask) for _, mask in parts]
-    cosines: Floats = np.empty((len(queries), rows_passed), dtype=np.float32)
-    scores: npt.NDArray[np.float64] = np.zeros(rows_passed, dtype=np.float64)
-    starts = np.cumsum([0, *(len(places) for places in picked)])
-    for number, query in enumerate(queries):
-        for (segment, _), places, start in zip(parts, picked, starts.tolist(), strict=False):
-            cosines[number, start : start + len(places)] = _cosines(segment, query, places, plan, run)
-        measured = cosines[number].astype(np.float64)
-        scores += np.where(np.isnan(measured), query.neutral, measured) * query.weight
-    owners = np.concatenate(
-        [segment.slots[places] for (segment, _), places in zip(parts, picked, strict=True)], dtype=np.int64
+
+def _begun(view: View, query: Query) -> _Search:
+    masks = [part.passing(query.passing) for part in view.parts]
+    passed = sum(
+        part.size if mask is None else int(np.count_nonzero(mask))
+        for part, mask in zip(view.parts, masks, strict=True)
     )
-    keys = np.rint(scores * _SCORE_SCALE).astype(np.int64)
-    slots, best = _best(rows, owners, keys, limit)
-
-    segment_of = (np.searchsorted(starts, best, side="right") - 1).tolist()
-    row_of = np.concatenate(picked)[best].tolist()
-    photo_ids = [parts[number][0].photo_ids[row] for number, row in zip(segment_of, row_of, strict=True)]
-    product_ids = [rows.product_ids[slot] for slot in slots.tolist()]
-    return Found(plan, rows_passed, slots, product_ids, photo_ids, cosines[:, best])
-
-
-def _cosines(segment: Segment, query: SpaceQuery, places: Indices, plan: str, run: Run) -> Floats:
-    """float32 [places]: NaN for rows without a vector in the space."""
-    matrix = segment.matrices.get(query.space)
-    if matrix is None:
-        return np.full(len(places), np.nan, dtype=np.float32)
-    cosines: Floats = np.empty(len(places), dtype=np.float32)
-
-    def kernel(start: int, stop: int) -> None:
-        if plan == "gather":
-            cosines[start:stop] = inner_products_at(matrix, places[start:stop], query.vector)
-        else:
-            cosines[start:stop] = inner_products(matrix[start:stop], query.vector)
-
-    run(kernel, len(places), matrix.shape[1])
-    present = segment.present[query.space][places]
-    if not present.all():
-        cosines[~present] = np.nan
-    return cosines
+    everything = query.passing is None or passed == view.live
+    if not everything and passed * _GATHER_SHARE < view.rows:
+        plan = "gather"
+    elif query.approximately and _is_indexed(view, query, None if everything else passed):
+        plan = "index"
+    else:
+        plan = "flat" if everything else "masked"
+    if query.passing is None:
+        passed -= query.excluded_rows
+    depth = (query.limit + len(query.excluded)) * (_CAP_FACTOR if query.cap else 1)
+    return _Search(query, masks, passed, plan if passed else "empty", depth)
 
 
-def _best(
-    rows: CatalogRows, owners: Slots, keys: npt.NDArray[np.int64], limit: int
-) -> tuple[Slots, npt.NDArray[np.int64]]:
-    """The slots of the best products in order, and for each the first of its rows with its best key."""
-    lowest = np.iinfo(np.int64).min
-    best_key: npt.NDArray[np.int64] = np.full(len(rows.product_ids), lowest, dtype=np.int64)
-    np.maximum.at(best_key, owners, keys)
-    slots = np.flatnonzero(best_key != lowest)
-    if len(slots) > limit:
-        its_keys = best_key[slots]
-        least = np.partition(its_keys, -limit)[-limit]
-        above, level = slots[its_keys > least], slots[its_keys == least]
-        kept = heapq.nsmallest(limit - len(above), level.tolist(), key=rows.product_ids.__getitem__)
-        slots = np.concatenate([above, np.array(kept, dtype=np.int64)])
-    by_id = np.array(sorted(slots.tolist(), key=rows.product_ids.__getitem__), dtype=np.int64)
-    slots = by_id[np.argsort(-best_key[by_id], kind="stable")]
+def _scored(view: View, searches: Sequence[_Search], run: Run) -> Scored:
+    """Score whatever may be among the best of each search, and tell each which pairs are its own."""
+    pairs: list[list[Pairs]] = [[] for _ in view.parts]
+    scanned = [number for number, each in enumerate(searches) if each.plan in ("flat", "masked")]
+    if scanned:
+        numbers = np.array(scanned, dtype=np.int64)
+        its = [searches[number] for number in scanned]
+        masks = [each.masks for each in its]
+        for survivors in _scanned(view.most_photos, view.parts, its, masks, run):
+            pairs[survivors.part].append((numbers[survivors.queries], survivors.rows))
+    for number, each in enumerate(searches):
+        if each.plan == "gather":
+            for part, mask in enumerate(each.masks):
+                rows = np.arange(view.parts[part].size) if mask is None else np.flatnonzero(mask)
+                pairs[part].append((np.full(len(rows), number, dtype=np.int64), rows))
+    indexed = [number for number, each in enumerate(searches) if each.plan == "index"]
+    if indexed:
+        numbers = np.array(indexed, dtype=np.int64)
+        for part, (queries, rows) in enumerate(_named(view, [searches[number] for number in indexed], run)):
+            pairs[part].append((numbers[queries], rows))
+    spaces = [
+        rescoring.SpaceBatch(
+            column[0].space,
+            np.stack([each.vector for each in column]),
+            np.array([each.weight for each in column]),
+            np.array([each.neutral for each in column]),
+        )
+        for column in zip(*(each.query.spaces for each in searches), strict=True)
+    ]
+    found = rescoring.scored(view.parts, [_in_order(each) for each in pairs], spaces)
+    order = np.argsort(found.queries, kind="stable")
+    starts = np.searchsorted(found.queries[order], np.arange(len(searches) + 1))
+    for number, each in enumerate(searches):
+        each.pairs = order[starts[number] : starts[number + 1]]
+    return found
 
-    wanted: Mask = np.zeros(len(best_key), dtype=np.bool_)
-    wanted[slots] = True
-    candidates = np.flatnonzero(wanted[owners] & (keys == best_key[owners]))[::-1]
-    first_row = np.empty(len(best_key), dtype=np.int64)
-    # Backwards, so that of equally good rows the first is assigned last.
-    first_row[owners[candidates]] = candidates
-    return slots, first_row[slots]
+
+def _scanned(
+    most_photos: int,
+    parts: Sequence[Part],
+    searches: Sequence[_Search],
+    masks: Sequence[Sequence[Mask | None]],
+    run: Run,
+) -> list[Survivors]:
+    spaces = [
+        space_batch(
+            column[0].space,
+            [each.vector for each in column],
+            [each.weight for each in column],
+            [each.neutral for each in column],
+        )
+        for column in zip(*(each.query.spaces for each in searches), strict=True)
+    ]
+    wanted = [
+        Wanted(each.depth * most_photos, each.query.min_score, its)
+        for each, its in zip(searches, masks, strict=True)
+    ]
+    return scan(parts, spaces, wanted, run)
+
+
+def _is_indexed(view: View, query: Query, passed: int | None) -> bool:
+    """Whether indexes may be asked for rows of every space that counts; `passed` is None without a filter."""
+    indexes = [view.indexes.get(each.space) for each in query.spaces if each.weight]
+    return bool(indexes) and all(
+        index is not None and (passed is None or index.serves(passed)) for index in indexes
+    )
+
+
+def _named(view: View, searches: Sequence[_Search], run: Run) -> list[Pairs]:
+    """For each part what indexes name, and what may be among the best of the rows that are in no index."""
+    counting = [
+        number
+        for number, _ in enumerate(searches[0].query.spaces)
+        if any(each.query.spaces[number].weight for each in searches)
+    ]
+    indexes = [
+        (
+            view.indexes[searches[0].query.spaces[number].space],
+            np.stack([each.query.spaces[number].vector for each in searches]),
+        )
+        for number in counting
+    ]
+    pairs = [
+        [found]
+        for found in named(
+            view.parts,
+            indexes,
+            [each.depth for each in searches],
+            [None if each.query.passing is None else each.masks for each in searches],
+        )
+    ]
+    end_row = min(index.end_row for index, _ in indexes)
+    tail = [number for number, part in enumerate(view.parts) if part.first_row + part.size > end_row]
+    parts = [view.parts[number] for number in tail]
+    masks = [
+        [_from(part, each.masks[number], end_row) for number, part in zip(tail, parts, strict=True)]
+        for each in searches
+    ]
+    for survivors in _scanned(view.most_photos, parts, searches, masks, run):
+        pairs[tail[survivors.part]].append((survivors.queries, survivors.rows))
+    return [_in_order(each) for each in pairs]
+
+
+def _from(part: Part, mask: Mask | None, row: int) -> Mask | None:
+    """What passes of the rows from this number on."""
+    before = row - part.first_row
+    if before <= 0:
+        return mask
+    its: Mask = np.ones(part.size, dtype=np.bool_) if mask is None else mask.copy()
+    its[:before] = False
+    return its
+
+
+def _in_order(pairs: Sequence[Pairs]) -> Pairs:
+    """All pairs of a part, in order of the query."""
+    if not pairs:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    queries = np.concatenate([each for each, _ in pairs])
+    rows = np.concatenate([each for _, each in pairs])
+    if len(pairs) == 1:
+        return queries, rows
+    order = np.argsort(queries, kind="stable")
+    return queries[order], rows[order]
+
+
+def _answer(view: View, each: _Search, found: Scored) -> tuple[Found, bool]:
+    """What a search found, and whether that is all that it wants."""
+    query = each.query
+    pairs = each.pairs
+    if query.excluded:
+        pairs = pairs[~np.isin(found.slots[pairs], list(query.excluded))]
+    if query.min_score > -inf:
+        pairs = pairs[found.keys[pairs] >= round(query.min_score * SCORE_SCALE)]
+    ids = _Ids(view.parts, found)
+    if query.cap is None:
+        pairs = rescoring.best(found, pairs, ids.product_id, query.limit)
+        enough = True
+    else:
+        ranked = rescoring.best(found, pairs, ids.product_id, each.depth)
+        pairs = _capped(ranked, query.cap.groups[found.slots[ranked]], query.cap.size)[: query.limit]
+        enough = len(pairs) == query.limit or each.depth >= view.rows or each.plan == "gather"
+    answer = Found(
+        each.plan,
+        each.rows_passed,
+        found.slots[pairs],
+        [ids.product_id(pair) for pair in pairs.tolist()],
+        [ids.photo_id(pair) for pair in pairs.tolist()],
+        found.cosines[:, pairs],
+    )
+    return answer, enough
+
+
+def _capped(ranked: Indices, groups: Codes, size: int) -> Indices:
+    """Of pairs from the best on, the first `size` of each group, and all without a group."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], groups[order])
+    nth: Indices = np.empty(len(groups), dtype=np.int64)
+    nth[order] = np.arange(len(groups)) - starts
+    return ranked[(nth < size) | (groups < 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """The ids of pairs."""
+
+    parts: Sequence[Part]
+    found: Scored
+
+    def product_id(self, pair: int) -> str:
+        """Of the product."""
+        return self.parts[int(self.found.parts[pair])].product_ids[int(self.found.rows[pair])]
+
+    def photo_id(self, pair: int) -> str:
+        """Of the photo, within the product."""
+        return self.parts[int(self.found.parts[pair])].photo_ids[int(self.found.rows[pair])]

@@ -3,59 +3,117 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import time
-from collections.abc import Callable, Sequence
+import gc
+import sys
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import faiss
-import structlog
-
-from services.mesh import channel, deadline
+from services.mesh import channel
+from services.mesh.batching.admission import AdmissionLimits
 from services.mesh.buckets import buckets_of
-from services.mesh.errors import FailedPrecondition
+from services.mesh.errors import VitrineError
 from services.mesh.server import Host
-from services.mesh.stages import StageClock
+from services.mesh.status import to_item
+from services.mesh.watch import watch
 from services.vectorsearch import metrics, wire
-from services.vectorsearch.filters import Filter
+from services.vectorsearch.answering import Answerer, rows_of, unknown
 from services.vectorsearch.follower import Follower
+from services.vectorsearch.indexes.devices import Devices, gpu_count
+from services.vectorsearch.indexes.indexing import Indexing
+from services.vectorsearch.indexes.kinds import Kinds
 from services.vectorsearch.lanes import Lanes
-from services.vectorsearch.rows import CatalogRows
-from services.vectorsearch.search import SpaceQuery, search
+from services.vectorsearch.searching import Searching
 from services.vectorsearch.settings import Settings
-from services.vectorsearch.shard import FrozenShard, Shard
-from services.vectorsearch.snapshot import SnapshotStore
+from services.vectorsearch.shard import Shard
+from services.vectorsearch.storage.durability import Durability
 from vitrine.v1 import catalog_pb2_grpc, vectorsearch_pb2, vectorsearch_pb2_grpc
-
-_log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
+_SWITCH_INTERVAL_S = 2e-5
+
+# Threads for what is looked up and counted beside searches.
+_LOOKUP_THREADS = 2
+
 
 class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
-    """Messages in, core, messages out. Searches run in `searchers`, a pool of threads."""
+    """Messages in, core, messages out. What is no search and no write is done in `lookups`."""
 
     def __init__(
-        self, shard: Shard, follower: Follower, searchers: Executor, lanes: Lanes, settings: Settings
+        self,
+        shard: Shard,
+        follower: Follower,
+        searching: Searching,
+        *,
+        durability: Durability,
+        indexing: Indexing,
+        writer: Executor,
+        lookups: Executor,
+        settings: Settings,
     ) -> None:
         self._shard = shard
         self._follower = follower
-        self._searchers = searchers
+        self._searching = searching
+        self._durability = durability
+        self._indexing = indexing
+        self._writer = writer
+        self._lookups = lookups
         self._settings = settings
-        self._lanes = lanes
 
     async def SearchVectors(
         self, request: vectorsearch_pb2.SearchVectorsRequest, _context: Any
     ) -> vectorsearch_pb2.SearchVectorsResponse:
         """See the proto."""
-        wire.check_search(request)
-        queries = wire.queries_of(request)
+        search = wire.search_of(request)
+        await self._follower.reach(request.min_revision)
+        (outcome,) = await self._searching.search([search])
+        if isinstance(outcome, VitrineError):
+            raise outcome
+        return outcome
+
+    async def BatchSearchVectors(
+        self, request: vectorsearch_pb2.BatchSearchVectorsRequest, _context: Any
+    ) -> vectorsearch_pb2.BatchSearchVectorsResponse:
+        """See the proto."""
+        wire.check_batch(request)
+        outcomes = [vectorsearch_pb2.SearchOutcome() for _ in request.requests]
+        searches = []
+        for outcome, each in zip(outcomes, request.requests, strict=True):
+            try:
+                searches.append((outcome, wire.search_of(each)))
+            except VitrineError as error:
+                outcome.status.CopyFrom(to_item(error))
+        if searches:
+            await self._follower.reach(max(each.min_revision for each in request.requests))
+            answers = await self._searching.search([search for _, search in searches])
+            for (outcome, _), answer in zip(searches, answers, strict=True):
+                if isinstance(answer, VitrineError):
+                    outcome.status.CopyFrom(to_item(answer))
+                else:
+                    outcome.response.CopyFrom(answer)
+        return vectorsearch_pb2.BatchSearchVectorsResponse(outcomes=outcomes)
+
+    async def CountFacets(
+        self, request: vectorsearch_pb2.CountFacetsRequest, _context: Any
+    ) -> vectorsearch_pb2.CountFacetsResponse:
+        """See the proto."""
+        wire.check_facets(request)
         narrowed = wire.filter_of(request.filter)
         await self._follower.reach(request.min_revision)
-        response = await self._in_pool(lambda: self._search(request, queries, narrowed))
-        metrics.SEARCHES.labels(response.plan).inc()
-        return response
+
+        def count() -> vectorsearch_pb2.CountFacetsResponse:
+            with self._shard.reading():
+                rows = rows_of(self._shard, request.catalog, request.generation)
+                passing = narrowed.passing(rows.columns, rows.searchable)
+                return vectorsearch_pb2.CountFacetsResponse(
+                    facets=wire.facets(rows.columns, request.attributes, passing),
+                    products=int(passing.sum()),
+                    revision=self._shard.revision,
+                    unknown_attributes=unknown(rows.columns, [*narrowed.attributes(), *request.attributes]),
+                )
+
+        return await self._in(self._lookups, count)
 
     async def GetVectors(
         self, request: vectorsearch_pb2.GetVectorsRequest, _context: Any
@@ -63,192 +121,135 @@ class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
         """See the proto."""
         wire.check_get(request)
         await self._follower.reach(request.min_revision)
-        return await self._in_pool(lambda: self._get(request))
+
+        def look_up() -> vectorsearch_pb2.GetVectorsResponse:
+            with self._shard.reading():
+                rows = rows_of(self._shard, request.catalog, request.generation)
+                return vectorsearch_pb2.GetVectorsResponse(
+                    products=[
+                        wire.product_vectors(rows, product_id, request.label_names)
+                        for product_id in dict.fromkeys(request.product_ids)
+                        if product_id in rows.products
+                    ],
+                    revision=self._shard.revision,
+                )
+
+        return await self._in(self._lookups, look_up)
 
     async def GetShardStatus(
         self, _request: vectorsearch_pb2.GetShardStatusRequest, _context: Any
     ) -> vectorsearch_pb2.GetShardStatusResponse:
         """See the proto."""
-        return await self._in_pool(self._status)
 
-    def _search(
-        self,
-        request: vectorsearch_pb2.SearchVectorsRequest,
-        queries: Sequence[tuple[SpaceQuery, str]],
-        narrowed: Filter,
-    ) -> vectorsearch_pb2.SearchVectorsResponse:
-        with self._shard.reading():
-            rows = self._rows(request.catalog, request.generation)
-            comparable = wire.comparable(queries, rows.spaces)
-            clock = StageClock()
-            with clock.stage("filter"):
-                passing = narrowed.passing(rows.columns, rows.searchable)
-                for product_id in request.exclude_product_ids:
-                    if product := rows.products.get(product_id):
-                        passing[product.slot] = False
-                facets = [
-                    wire.facet(name, column.counts(passing, wire.MAX_FACET_VALUES) if column else [])
-                    for name in request.facet_attributes
-                    for column in (rows.columns.get(name),)
-                ]
-            with clock.stage("search"):
-                with self._lanes.search() as run:
-                    found = search(rows, comparable, passing, request.limit, run=run)
-                labels = [rows.columns.labels(name, found.slots) for name in request.label_names]
-                candidates = wire.candidates(found, comparable, labels)
-            return vectorsearch_pb2.SearchVectorsResponse(
-                candidates=candidates,
-                facets=facets,
-                revision=self._shard.revision,
-                plan=found.plan,
-                rows_passed=found.rows_passed,
-                stages=clock.timings,
-                unknown_attributes=_unknown(rows, request, narrowed),
-            )
+        def look_up() -> vectorsearch_pb2.GetShardStatusResponse:
+            with self._shard.reading():
+                return vectorsearch_pb2.GetShardStatusResponse(
+                    shard=self._settings.shard,
+                    shards=self._settings.shards,
+                    revision=self._shard.revision,
+                    feed_revision=self._follower.feed_revision,
+                    caught_up=self._follower.caught_up,
+                    following=self._follower.following,
+                    catalogs=wire.shard_catalogs(self._shard.sizes(), self._indexing.states()),
+                    snapshot_revision=self._durability.snapshot_revision,
+                    journal_revision=self._durability.journal_revision,
+                )
 
-    def _get(self, request: vectorsearch_pb2.GetVectorsRequest) -> vectorsearch_pb2.GetVectorsResponse:
-        with self._shard.reading():
-            rows = self._rows(request.catalog, request.generation)
-            return vectorsearch_pb2.GetVectorsResponse(
-                products=[
-                    wire.product_vectors(rows, product_id, request.label_names)
-                    for product_id in dict.fromkeys(request.product_ids)
-                    if product_id in rows.products
-                ],
-                revision=self._shard.revision,
-            )
+        return await self._in(self._lookups, look_up)
 
-    def _status(self) -> vectorsearch_pb2.GetShardStatusResponse:
-        with self._shard.reading():
-            return vectorsearch_pb2.GetShardStatusResponse(
-                shard=self._settings.shard,
-                shards=self._settings.shards,
-                revision=self._shard.revision,
-                feed_revision=self._follower.feed_revision,
-                caught_up=self._follower.caught_up,
-                following=self._follower.following,
-                catalogs=[
-                    vectorsearch_pb2.ShardCatalog(
-                        catalog=size.catalog,
-                        products=size.products,
-                        rows=size.rows,
-                        vector_bytes=size.vector_bytes,
-                    )
-                    for size in self._shard.sizes()
-                ],
-            )
+    async def CompactShard(
+        self, _request: vectorsearch_pb2.CompactShardRequest, _context: Any
+    ) -> vectorsearch_pb2.CompactShardResponse:
+        """See the proto."""
+        compacted = await self._in(self._writer, self._shard.compact)
+        return vectorsearch_pb2.CompactShardResponse(segments=compacted.segments, rows=compacted.rows)
 
-    def _rows(self, catalog: str, generation: str) -> CatalogRows:
-        rows = self._shard.rows(catalog, generation)
-        if rows is not None:
-            return rows
-        if self._shard.holds_other_generation(catalog, generation):
-            raise FailedPrecondition(f"there are no rows of generation {generation}", reason="MODEL_MISMATCH")
-        # A shard may well have no product of a catalogue: that is for the caller, who sees all shards, to
-        # judge.
-        return CatalogRows()
+    async def SnapshotShard(
+        self, _request: vectorsearch_pb2.SnapshotShardRequest, _context: Any
+    ) -> vectorsearch_pb2.SnapshotShardResponse:
+        """See the proto."""
+        return vectorsearch_pb2.SnapshotShardResponse(revision=await self._durability.take())
 
-    async def _in_pool(self, work: Callable[[], Result]) -> Result:
-        """Do `work` in a search thread, unless the caller has left or its deadline passed before its turn."""
-
-        def in_turn() -> Result:
-            deadline.remaining_s(self._settings.default_timeout_s)
-            return work()
-
-        # The deadline and the trace are in the context.
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, context.run, in_turn)
-
-
-class Snapshots:
-    """Takes snapshots of a shard: frozen in the writer's thread, written to disk in another."""
-
-    def __init__(self, shard: Shard, store: SnapshotStore, *, writer: Executor, interval_s: float) -> None:
-        self._shard = shard
-        self._store = store
-        self._writer = writer
-        self._interval_s = interval_s
-        self._saved_revision = shard.revision
-
-    async def run(self) -> None:
-        """Take one at every interval in which something changed, until cancelled."""
-        while True:
-            await asyncio.sleep(self._interval_s)
-            await self.take()
-
-    async def take(self) -> None:
-        """Take one if something changed since the last."""
-        if self._shard.revision == self._saved_revision:
-            return
-        start = time.perf_counter()
-        frozen: FrozenShard = await asyncio.get_running_loop().run_in_executor(
-            self._writer, self._shard.freeze
-        )
-        try:
-            await asyncio.to_thread(self._store.save, frozen)
-        except OSError as error:
-            # The next interval tries again; searches need no snapshot.
-            _log.error("snapshot failed", error=str(error))
-            metrics.SNAPSHOTS.labels("failed").inc()
-            return
-        self._saved_revision = frozen.revision
-        metrics.SNAPSHOTS.labels("ok").inc()
-        metrics.SNAPSHOT_SECONDS.observe(time.perf_counter() - start)
-        _log.info("snapshot taken", revision=frozen.revision)
-
-
-def _unknown(
-    rows: CatalogRows, request: vectorsearch_pb2.SearchVectorsRequest, narrowed: Filter
-) -> list[str]:
-    exact = [*narrowed.attributes(), *request.facet_attributes]
-    unknown = [name for name in exact if rows.columns.get(name) is None]
-    unknown += [name for name in request.label_names if not rows.columns.knows_label(name)]
-    return list(dict.fromkeys(unknown))
+    @staticmethod
+    async def _in(executor: Executor, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
 
 
 async def main(settings: Settings) -> None:
     """Serve until told to stop."""
     metrics.declare()
     host = Host(settings, "vectorsearch")
-    store = SnapshotStore(settings.data_dir, shard=settings.shard, shards=settings.shards)
-    loaded = await asyncio.to_thread(store.load)
-    shard = Shard.thaw(loaded) if loaded else Shard()
+    # Numpy's and NumKong's calls give the interpreter up and wait to have it back, by default up to 5 ms
+    # while another thread is busy in it.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    kinds = Kinds.parse(settings.index_kinds, auto_flat_rows=settings.auto_flat_rows, gpus=gpu_count())
+    shard = Shard(precision_of=kinds.precision_of)
     writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-    # As many searches at once as there are search threads, each on its own alone. OpenMP keeps the number
-    # of helpers for each thread that calls it, so every searcher has to say that it wants none.
-    searchers = ThreadPoolExecutor(
-        settings.search_threads,
-        thread_name_prefix="search",
-        initializer=faiss.omp_set_num_threads,
-        initargs=(1,),
-    )
+    lookups = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
     lanes = Lanes(settings.search_threads)
+    durability = Durability(
+        shard,
+        settings.data_dir,
+        number=settings.shard,
+        shards=settings.shards,
+        writer=writer,
+        snapshot_interval_s=settings.snapshot_interval_s,
+        journal_sync_interval_s=settings.journal_sync_interval_s,
+        journal_max_bytes=settings.journal_max_bytes,
+    )
+    loaded = await asyncio.to_thread(durability.load)
+    devices = Devices(temp_memory_mib=settings.gpu_temp_mib) if gpu_count() else None
+    indexing = Indexing(shard, kinds, devices)
+    searching = Searching(
+        Answerer(shard, lanes),
+        threads=settings.search_threads,
+        limits=AdmissionLimits(settings.max_queued_searches, settings.max_queued_bytes),
+    )
     # An empty list asks for all buckets.
     buckets = buckets_of(settings.shard, settings.shards) if settings.shards > 1 else []
+
+    async def caught_up() -> None:
+        # What is held now stays, by the million: the collector need not walk over it again and again.
+        gc.freeze()
+        await host.serving()
+
     async with channel.connect(settings.feed_target) as feed:
         follower = Follower(
             shard,
             catalog_pb2_grpc.FeedServiceStub(feed),
             writer=writer,
+            durability=durability,
+            indexing=indexing,
             buckets=buckets,
             backoff_max_s=settings.feed_backoff_max_s,
-            on_caught_up=host.serving,
+            on_caught_up=caught_up,
         )
-        snapshots = Snapshots(shard, store, writer=writer, interval_s=settings.snapshot_interval_s)
-        servicer = VectorSearchServicer(shard, follower, searchers, lanes, settings)
+        servicer = VectorSearchServicer(
+            shard,
+            follower,
+            searching,
+            durability=durability,
+            indexing=indexing,
+            writer=writer,
+            lookups=lookups,
+            settings=settings,
+        )
         host.add(
             vectorsearch_pb2.DESCRIPTOR.services_by_name["VectorSearchService"],
             lambda server: vectorsearch_pb2_grpc.add_VectorSearchServiceServicer_to_server(servicer, server),
         )
         await host.start()
         if loaded:
-            # What a snapshot holds may be old but is whole, and a shard that lags is better than one that
-            # is away.
+            # What is on disk may be old but is whole, and a shard that lags is better than one that is away.
+            gc.freeze()
             await host.serving()
+        await asyncio.wrap_future(writer.submit(indexing.look))
         host.run_beside(follower.run())
-        host.run_beside(snapshots.run())
+        host.run_beside(durability.run())
+        host.run_beside(watch(host, [searching.stage]))
         await host.wait()
-        await snapshots.take()
-    searchers.shutdown()
-    lanes.shutdown()
-    writer.shutdown()
+    searching.close()
+    indexing.stop()
+    await durability.close()
+    for executor in (lanes, lookups, writer):
+        executor.shutdown()

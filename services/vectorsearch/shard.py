@@ -1,25 +1,32 @@
 """A shard: the rows of every catalogue, and the rules of who may read and write them.
 
 State rule. One writer at a time (the thread of the follower) calls what changes anything: `apply`,
-`retain`; it alone may also read without a lock (`freeze`). Everyone else reads under `reading`, within
-which nothing changes, so an answer is of one state and of one `revision`. A write of a batch of changes
-holds readers off for the copying of its vectors.
+`retain`, `compact`; it alone may also read without a lock (`freeze`). Everyone else reads under `reading`,
+within which nothing changes. A search takes a view there and reads on without the lock, so it holds writes up
+for a moment only; writes hold searches up for a few changes at a time.
 """
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.mesh.errors import VitrineError
 from services.vectorsearch.changes import Change, Deleted, Described, Written
+from services.vectorsearch.first_pass import Precision
 from services.vectorsearch.lock import SharedLock
-from services.vectorsearch.rows import SEGMENT_ROWS, CatalogRows, FrozenRows
+from services.vectorsearch.rows import MAX_DEAD_SHARE, SEGMENT_ROWS, CatalogRows, Space
+from services.vectorsearch.storage import freezing
+from services.vectorsearch.storage.freezing import FrozenRows
 
-# Products moved by compaction under one holding of the lock.
-_COMPACTED_AT_ONCE = 64
+# What is done under one holding of the lock: some milliseconds.
+_APPLIED_AT_ONCE = 16
+_DROPPED_AT_ONCE = 256
+_COMPACTED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,26 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogSize:
-    """What a shard holds of one catalogue, over all generations."""
+class Compacted:
+    """Segments that were emptied, and the rows that were moved out of them."""
+
+    segments: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSize:
+    """What a shard holds of one generation of a catalogue."""
 
     catalog: str
+    generation: str
     products: int
     rows: int
-    vector_bytes: int
+    dead_rows: int
+    segments: int
+    live_bytes: int
+    memory_bytes: int
+    spaces: Mapping[str, Space]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +74,16 @@ class FrozenShard:
 class Shard:
     """Rows by catalogue and generation, and the revision of the change log that they reflect."""
 
-    def __init__(self, *, segment_rows: int = SEGMENT_ROWS) -> None:
+    def __init__(
+        self,
+        *,
+        segment_rows: int = SEGMENT_ROWS,
+        precision_of: Callable[[str], Precision] = lambda _space: "flat16",
+    ) -> None:
+        """`precision_of` tells in what precision the rows of a space are read first."""
         self.revision = 0
         self._segment_rows = segment_rows
+        self._precision_of = precision_of
         self._lock = SharedLock()
         self._catalogs: dict[str, dict[str, CatalogRows]] = {}
 
@@ -69,6 +96,14 @@ class Shard:
     def rows(self, catalog: str, generation: str) -> CatalogRows | None:
         """The rows of a catalogue in a generation, or None when there never were any."""
         return self._catalogs.get(catalog, {}).get(generation)
+
+    def all_rows(self) -> list[tuple[str, str, CatalogRows]]:
+        """Catalogue, generation and rows of all that there are."""
+        return [
+            (catalog, generation, rows)
+            for catalog, generations in list(self._catalogs.items())
+            for generation, rows in list(generations.items())
+        ]
 
     def holds_other_generation(self, catalog: str, generation: str) -> bool:
         """Whether there are products of the catalogue in other generations than this one."""
@@ -85,15 +120,17 @@ class Shard:
         applies them whatever their age: the log was replaced by another one.
         """
         refused = []
-        with self._lock.exclusive():
-            for change in changes:
-                try:
-                    self._apply(change, anew=anew)
-                except VitrineError as error:
-                    refused.append(Refusal(change.catalog, change.product_id, change.revision, error))
-            if revision is not None:
+        for start in range(0, len(changes), _APPLIED_AT_ONCE):
+            with self._lock.exclusive():
+                for change in changes[start : start + _APPLIED_AT_ONCE]:
+                    try:
+                        self._apply(change, anew=anew)
+                    except VitrineError as error:
+                        refused.append(Refusal(change.catalog, change.product_id, change.revision, error))
+        if revision is not None:
+            with self._lock.exclusive():
                 self.revision = max(self.revision, revision)
-        self._compact()
+        self._settle()
         return refused
 
     def retain(self, seen: Iterable[tuple[str, str]], *, revision: int, anew: bool = False) -> None:
@@ -104,24 +141,40 @@ class Shard:
         kept: defaultdict[str, set[str]] = defaultdict(set)
         for catalog, product_id in seen:
             kept[catalog].add(product_id)
-        with self._lock.exclusive():
-            for catalog, rows in self._all():
-                for product_id in rows.missing_from(kept[catalog]):
-                    if anew or rows.products[product_id].revision <= revision:
+        for catalog, rows in self._all():
+            gone = [
+                product_id
+                for product_id in rows.missing_from(kept[catalog])
+                if anew or rows.products[product_id].revision <= revision
+            ]
+            for start in range(0, len(gone), _DROPPED_AT_ONCE):
+                with self._lock.exclusive():
+                    for product_id in gone[start : start + _DROPPED_AT_ONCE]:
                         rows.delete(product_id)
+        with self._lock.exclusive():
             self.revision = revision if anew else max(self.revision, revision)
-        self._compact()
+        self._settle()
 
-    def sizes(self) -> list[CatalogSize]:
-        """What is held, by catalogue. To be read under `reading` or by the writer."""
+    def compact(self) -> Compacted:
+        """Empty every full segment that has a dead row."""
+        return self._compact(most_dead=0.0)
+
+    def sizes(self) -> list[GenerationSize]:
+        """What is held, by catalogue and generation. To be read under `reading` or by the writer."""
         return [
-            CatalogSize(
+            GenerationSize(
                 catalog,
-                max(len(rows.products) for rows in generations.values()),
-                sum(rows.row_count for rows in generations.values()),
-                sum(rows.vector_bytes for rows in generations.values()),
+                generation,
+                len(rows.products),
+                rows.row_count,
+                rows.dead_rows,
+                len(rows.segments),
+                rows.live_bytes,
+                rows.memory_bytes,
+                dict(rows.spaces),
             )
             for catalog, generations in sorted(self._catalogs.items())
+            for generation, rows in sorted(generations.items())
         ]
 
     def freeze(self) -> FrozenShard:
@@ -129,25 +182,28 @@ class Shard:
         return FrozenShard(
             self.revision,
             [
-                (catalog, generation, rows.freeze())
+                (catalog, generation, freezing.freeze(rows))
                 for catalog, generations in self._catalogs.items()
                 for generation, rows in generations.items()
             ],
         )
 
-    @classmethod
-    def thaw(cls, frozen: FrozenShard) -> Shard:
-        """The shard that was frozen."""
-        shard = cls()
-        shard.revision = frozen.revision
-        for catalog, generation, rows in frozen.catalogs:
-            shard._catalogs.setdefault(catalog, {})[generation] = CatalogRows.thaw(rows)
-        return shard
+    def thaw(self, frozen: FrozenShard) -> None:
+        """Become the shard that a snapshot has. For a new one, before anyone reads it."""
+        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="pack") as packers:
+            for catalog, generation, frozen_rows in frozen.catalogs:
+                rows = CatalogRows(segment_rows=self._segment_rows, precision_of=self._precision_of)
+                freezing.thaw(frozen_rows, rows)
+                rows.pack(packers)
+                self._catalogs.setdefault(catalog, {})[generation] = rows
+        self.revision = frozen.revision
 
     def _apply(self, change: Change, *, anew: bool) -> None:
         generations = self._catalogs.get(change.catalog, {})
         if isinstance(change, Written) and change.generation not in generations:
-            generations[change.generation] = CatalogRows(segment_rows=self._segment_rows)
+            generations[change.generation] = CatalogRows(
+                segment_rows=self._segment_rows, precision_of=self._precision_of
+            )
             self._catalogs[change.catalog] = generations
         for generation, rows in generations.items():
             product = rows.products.get(change.product_id)
@@ -161,19 +217,27 @@ class Shard:
                 case Deleted() if product is not None:
                     rows.delete(change.product_id)
 
-    def _compact(self) -> None:
+    def _settle(self) -> None:
+        """What is put off until changes are applied, and done while searches go on."""
+        self._compact(most_dead=MAX_DEAD_SHARE)
+        for _, rows in self._all():
+            rows.pack()
+
+    def _compact(self, most_dead: float) -> Compacted:
+        segments = moved = 0
         for _, rows in self._all():
             # Those that are sparse now, and not until none is: products with more photos than half a segment
             # could be moved round for ever.
-            for segment in rows.sparse:
+            for segment in rows.sparse(most_dead):
+                moved += segment.live
                 gone = False
                 while not gone:
                     with self._lock.exclusive():
                         gone = rows.compact(segment, _COMPACTED_AT_ONCE)
+                    # Or what is moved would be read at full precision for as long as it lasts.
+                    rows.pack()
+                segments += 1
+        return Compacted(segments, moved)
 
     def _all(self) -> list[tuple[str, CatalogRows]]:
-        return [
-            (catalog, rows)
-            for catalog, generations in self._catalogs.items()
-            for rows in generations.values()
-        ]
+        return [(catalog, rows) for catalog, _, rows in self.all_rows()]

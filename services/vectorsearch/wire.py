@@ -10,13 +10,20 @@ import numpy as np
 from services.mesh import names, vectors
 from services.mesh.errors import FailedPrecondition, InvalidArgument
 from services.vectorsearch.changes import Change, Deleted, Described, Embedding, Photo, Written
-from services.vectorsearch.columns import Facts, Labels, Value
+from services.vectorsearch.columns import Column, Columns, Facts, Labels, Mask, Value
 from services.vectorsearch.filters import AnyOf, Between, Condition, Exists, Filter
+from services.vectorsearch.indexes.building import Key
+from services.vectorsearch.indexes.indexing import IndexState
+from services.vectorsearch.kernels import Floats
+from services.vectorsearch.requests import Search
 from services.vectorsearch.rows import CatalogRows, Space
 from services.vectorsearch.search import Found, SpaceQuery
+from services.vectorsearch.shard import GenerationSize
 from vitrine.v1 import catalog_pb2, common_pb2, vectorsearch_pb2
 
 MAX_QUERIES = 8
+MAX_BATCH = 64
+MAX_GROUP_SIZE = 100
 MAX_LIMIT = 1000
 MAX_EXCLUDED = 100
 MAX_LABELS = 16
@@ -27,10 +34,11 @@ MAX_CLAUSES = 16
 MAX_CONDITIONS = 64
 MAX_VALUES = 1000
 MAX_TEXT = 256
+MAX_NUMBER = 100.0
 
 
-def check_search(request: vectorsearch_pb2.SearchVectorsRequest) -> None:
-    """Raise InvalidArgument for a limit that is not kept. Queries and filter have checks of their own."""
+def search_of(request: vectorsearch_pb2.SearchVectorsRequest) -> Search:
+    """The search that is asked for; raises InvalidArgument for a limit that is not kept."""
     names.check_catalog_id(request.catalog, "catalog")
     _check_generation(request.generation)
     if not 1 <= request.limit <= MAX_LIMIT:
@@ -38,6 +46,29 @@ def check_search(request: vectorsearch_pb2.SearchVectorsRequest) -> None:
     _check_count("exclude_product_ids", request.exclude_product_ids, 0, MAX_EXCLUDED)
     _check_count("label_names", request.label_names, 0, MAX_LABELS)
     _check_count("facet_attributes", request.facet_attributes, 0, MAX_FACETS)
+    _check_revision(request.min_revision)
+    if math.isnan(request.min_score):
+        raise InvalidArgument("min_score", "is not a number")
+    if request.HasField("group_by"):
+        if not request.group_by.attribute:
+            raise InvalidArgument("group_by.attribute", "is missing")
+        if not 1 <= request.group_by.size <= MAX_GROUP_SIZE:
+            raise InvalidArgument(
+                "group_by.size", f"{request.group_by.size} is not from 1 to {MAX_GROUP_SIZE}"
+            )
+    return Search(request, _queries_of(request), filter_of(request.filter))
+
+
+def check_batch(request: vectorsearch_pb2.BatchSearchVectorsRequest) -> None:
+    """Raise InvalidArgument for too few searches or too many."""
+    _check_count("requests", request.requests, 1, MAX_BATCH)
+
+
+def check_facets(request: vectorsearch_pb2.CountFacetsRequest) -> None:
+    """Raise InvalidArgument for a limit that is not kept."""
+    names.check_catalog_id(request.catalog, "catalog")
+    _check_generation(request.generation)
+    _check_count("attributes", request.attributes, 1, MAX_FACETS)
     _check_revision(request.min_revision)
 
 
@@ -48,30 +79,6 @@ def check_get(request: vectorsearch_pb2.GetVectorsRequest) -> None:
     _check_count("product_ids", request.product_ids, 1, MAX_PRODUCTS)
     _check_count("label_names", request.label_names, 0, MAX_LABELS)
     _check_revision(request.min_revision)
-
-
-def queries_of(request: vectorsearch_pb2.SearchVectorsRequest) -> list[tuple[SpaceQuery, str]]:
-    """The query in each space, and the digest of the model that made it."""
-    _check_count("queries", request.queries, 1, MAX_QUERIES)
-    queries: list[tuple[SpaceQuery, str]] = []
-    for number, message in enumerate(request.queries):
-        field = f"queries[{number}]"
-        space = message.vector.space
-        if not space:
-            raise InvalidArgument(f"{field}.vector.space", "is missing")
-        if any(query.space == space for query, _ in queries):
-            raise InvalidArgument(f"{field}.vector.space", f"{space} occurs twice")
-        if not 0 <= message.weight < math.inf:
-            raise InvalidArgument(f"{field}.weight", f"{message.weight} is not a weight of 0 or more")
-        if not -1 <= message.neutral <= 1:
-            raise InvalidArgument(f"{field}.neutral", f"{message.neutral} is not a cosine")
-        vector = np.ascontiguousarray(
-            vectors.decode(message.vector, field=f"{field}.vector"), dtype=np.float32
-        )
-        queries.append(
-            (SpaceQuery(space, vector, message.weight, message.neutral), message.vector.model_digest)
-        )
-    return queries
 
 
 def comparable(queries: Sequence[tuple[SpaceQuery, str]], spaces: Mapping[str, Space]) -> list[SpaceQuery]:
@@ -158,12 +165,24 @@ def candidates(
     )
 
 
-def facet(attribute: str, counts: Sequence[tuple[Value, int]]) -> common_pb2.Facet:
-    """The counts of one attribute."""
-    return common_pb2.Facet(
-        attribute=attribute,
-        values=[common_pb2.FacetValue(value=_attribute_value(value), count=count) for value, count in counts],
-    )
+def facets(columns: Columns, attributes: Sequence[str], passing: Mask) -> list[common_pb2.Facet]:
+    """How often each value of the attributes occurs among the products of `passing`, bool [slots]."""
+    return [_facet(name, columns.get(name), passing) for name in attributes]
+
+
+def shard_catalogs(
+    sizes: Sequence[GenerationSize], states: Mapping[Key, IndexState]
+) -> list[vectorsearch_pb2.ShardCatalog]:
+    """What a shard holds, by catalogue, and how it is searched; `sizes` are in order of the catalogue."""
+    catalogs: dict[str, vectorsearch_pb2.ShardCatalog] = {}
+    for size in sizes:
+        catalog = catalogs.setdefault(size.catalog, vectorsearch_pb2.ShardCatalog(catalog=size.catalog))
+        # A product is in several generations while one takes the place of another.
+        catalog.products = max(catalog.products, size.products)
+        catalog.rows += size.rows
+        catalog.vector_bytes += size.memory_bytes
+        catalog.generations.append(_generation(size, states))
+    return list(catalogs.values())
 
 
 def product_vectors(
@@ -195,6 +214,76 @@ def product_vectors(
             if column.codes[0] >= 0
         ],
     )
+
+
+def _queries_of(request: vectorsearch_pb2.SearchVectorsRequest) -> list[tuple[SpaceQuery, str]]:
+    """The query in each space, and the digest of the model that made it."""
+    _check_count("queries", request.queries, 1, MAX_QUERIES)
+    queries: list[tuple[SpaceQuery, str]] = []
+    for number, message in enumerate(request.queries):
+        field = f"queries[{number}]"
+        space = message.vector.space
+        if not space:
+            raise InvalidArgument(f"{field}.vector.space", "is missing")
+        if any(query.space == space for query, _ in queries):
+            raise InvalidArgument(f"{field}.vector.space", f"{space} occurs twice")
+        if not 0 <= message.weight < math.inf:
+            raise InvalidArgument(f"{field}.weight", f"{message.weight} is not a weight of 0 or more")
+        if not -1 <= message.neutral <= 1:
+            raise InvalidArgument(f"{field}.neutral", f"{message.neutral} is not a cosine")
+        vector = np.ascontiguousarray(_decoded(message.vector, f"{field}.vector"), dtype=np.float32)
+        queries.append(
+            (SpaceQuery(space, vector, message.weight, message.neutral), message.vector.model_digest)
+        )
+    return queries
+
+
+def _facet(attribute: str, column: Column | None, passing: Mask) -> common_pb2.Facet:
+    counts = column.counts(passing, MAX_FACET_VALUES) if column else []
+    return common_pb2.Facet(
+        attribute=attribute,
+        values=[common_pb2.FacetValue(value=_attribute_value(value), count=count) for value, count in counts],
+    )
+
+
+def _generation(size: GenerationSize, states: Mapping[Key, IndexState]) -> vectorsearch_pb2.ShardGeneration:
+    indexes = [
+        _space_index(name, space, states[Key(size.catalog, size.generation, name)])
+        for name, space in sorted(size.spaces.items())
+    ]
+    return vectorsearch_pb2.ShardGeneration(
+        generation=size.generation,
+        products=size.products,
+        rows=size.rows,
+        dead_rows=size.dead_rows,
+        segments=size.segments,
+        live_bytes=size.live_bytes,
+        memory_bytes=size.memory_bytes + sum(index.index_bytes for index in indexes),
+        indexes=indexes,
+    )
+
+
+def _space_index(name: str, space: Space, state: IndexState) -> vectorsearch_pb2.SpaceIndex:
+    index = state.index
+    return vectorsearch_pb2.SpaceIndex(
+        space=name,
+        kind=state.kind,
+        dimension=space.dimension,
+        model_digest=space.model_digest,
+        indexed_rows=index.rows if index else 0,
+        recall_at_10=index.recall_at_10 if index else 1.0,
+        recall_at_100=index.recall_at_100 if index else 1.0,
+        index_bytes=index.nbytes if index else 0,
+        building=state.building,
+    )
+
+
+def _decoded(message: common_pb2.Vector, field: str) -> Floats:
+    """A vector that is not far from normalised: bounds of errors, and half precision, end somewhere."""
+    vector = vectors.decode(message, field=field)
+    if np.abs(vector).max() > MAX_NUMBER:
+        raise InvalidArgument(f"{field}.data", f"has numbers beyond {MAX_NUMBER:g}: it is not normalised")
+    return vector
 
 
 def _condition(message: common_pb2.Condition, field: str) -> Condition:
@@ -255,7 +344,7 @@ def _attribute_value(value: Value) -> common_pb2.AttributeValue:
 def _photo(message: vectorsearch_pb2.PhotoVectors, field: str) -> Photo:
     embeddings = {}
     for number, vector in enumerate(message.vectors):
-        decoded = vectors.decode(vector, field=f"{field}.vectors[{number}]")
+        decoded = _decoded(vector, f"{field}.vectors[{number}]")
         embeddings[vector.space] = Embedding(vector.model_digest, decoded)
     return Photo(message.photo_id, embeddings)
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from services.mesh import channel, deadline
 from services.mesh.errors import Unavailable
 from services.vectorsearch.columns import Facts
 from services.vectorsearch.follower import Follower
+from services.vectorsearch.indexes.indexing import Indexing
+from services.vectorsearch.indexes.kinds import Kinds
 from services.vectorsearch.shard import Shard
+from services.vectorsearch.storage.durability import Durability
 from tests.vectorsearch.feeds import Feed, serving, until
 from tests.vectorsearch.products import change_message, deletion_message, facts_message, simple
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc
@@ -23,12 +28,25 @@ async def following(shard: Shard, port: int) -> AsyncIterator[Follower]:
     async def nothing() -> None:
         pass
 
-    with ThreadPoolExecutor(1) as writer:
+    indexing = Indexing(shard, Kinds.parse("auto"))
+    with ThreadPoolExecutor(1) as writer, tempfile.TemporaryDirectory() as directory:
+        durability = Durability(
+            shard,
+            Path(directory),
+            number=0,
+            shards=1,
+            writer=writer,
+            snapshot_interval_s=60,
+            journal_sync_interval_s=60,
+            journal_max_bytes=1 << 20,
+        )
         async with channel.connect(f"127.0.0.1:{port}") as connection:
             follower = Follower(
                 shard,
                 catalog_pb2_grpc.FeedServiceStub(connection),
                 writer=writer,
+                durability=durability,
+                indexing=indexing,
                 buckets=[1, 3],
                 backoff_max_s=0.2,
                 on_caught_up=nothing,
@@ -40,6 +58,8 @@ async def following(shard: Shard, port: int) -> AsyncIterator[Follower]:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+                indexing.stop()
+                await durability.close()
 
 
 async def reached(follower: Follower, revision: int) -> None:

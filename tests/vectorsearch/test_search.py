@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,13 +14,17 @@ from services.mesh.errors import FailedPrecondition
 from services.vectorsearch.changes import Change, Deleted, Described, Embedding, Photo, Written
 from services.vectorsearch.columns import Facts, Value
 from services.vectorsearch.filters import AnyOf, Between, Condition, Exists, Filter
+from services.vectorsearch.first_pass import Precision
+from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.rows import CatalogRows
-from services.vectorsearch.search import Found, SpaceQuery, search
+from services.vectorsearch.search import Cap, Found, Query, SpaceQuery, search
 from services.vectorsearch.shard import Shard
+from services.vectorsearch.views import view_of
 from tests.vectorsearch.products import DIMENSIONS, Reference, photo, query, simple, written
 
 SPACES = sorted(DIMENSIONS)
 ATTRIBUTES = ("colour", "price", "sale")
+PRECISIONS: tuple[Precision, ...] = ("flat", "flat16", "sq8")
 
 values = st.one_of(
     st.sampled_from(["red", "blue", "1"]), st.sampled_from([0.0, 1.0, 2.5, -3.0]), st.booleans()
@@ -55,20 +62,6 @@ conditions = st.builds(
 filters = st.builds(
     Filter, st.lists(st.lists(conditions, min_size=1, max_size=2).map(tuple), max_size=2).map(tuple)
 )
-queries = st.lists(st.sampled_from(SPACES), min_size=1, max_size=3, unique=True).flatmap(
-    lambda spaces: st.tuples(
-        *(
-            st.builds(
-                query,
-                st.just(space),
-                st.integers(0, 6),
-                weight=st.sampled_from([0.0, 0.25, 1.0]),
-                neutral=st.sampled_from([0.0, 0.4]),
-            )
-            for space in spaces
-        )
-    )
-)
 
 
 def changes_of(history: list[tuple[str, str, tuple[Photo, ...], Facts]]) -> list[Change]:
@@ -104,41 +97,93 @@ def rows_of(shard: Shard) -> CatalogRows:
     return shard.rows("shop", "g1") or CatalogRows()
 
 
-@settings(max_examples=150)
+@dataclass(frozen=True)
+class Asked:
+    """What one search of a batch asks beside its vectors."""
+
+    seeds: tuple[int, ...]
+    weights: tuple[float, ...]
+    narrowed: Filter
+    excluded: tuple[str, ...]
+    limit: int
+    min_score: float | None
+    cap: tuple[str, int] | None
+
+    def spaces(self, names: Sequence[str]) -> list[SpaceQuery]:
+        return [
+            query(space, self.seeds[number], weight=self.weights[number])
+            for number, space in enumerate(names)
+        ]
+
+
+asked_for = st.builds(
+    Asked,
+    st.tuples(*[st.integers(0, 6)] * 3),
+    st.tuples(*[st.sampled_from([0.0, 0.25, 1.0, 3.0])] * 3),
+    filters,
+    st.lists(product_ids, max_size=2).map(tuple),
+    st.integers(1, 15),
+    st.one_of(st.none(), st.floats(-1, 1)),
+    st.one_of(st.none(), st.tuples(st.sampled_from([*ATTRIBUTES, "inferred.gender"]), st.integers(1, 2))),
+)
+
+
+@settings(max_examples=150, deadline=None)
 @given(
     st.one_of(st.lists(steps, max_size=8), st.lists(steps, min_size=12, max_size=40)),
-    queries,
-    filters,
-    st.lists(product_ids, max_size=2),
-    st.integers(1, 15),
-    st.sampled_from([3, 8, 64]),
-    st.booleans(),
+    st.lists(st.sampled_from(SPACES), min_size=1, max_size=3, unique=True),
+    st.lists(asked_for, min_size=1, max_size=5),
+    st.sampled_from([3, 8, 64, 700]),
+    st.sampled_from(PRECISIONS),
 )
 def test_answers_as_the_reference(
     history: list[tuple[str, str, tuple[Photo, ...], Facts]],
-    asked: tuple[SpaceQuery, ...],
-    narrowed: Filter,
-    excluded: list[str],
-    limit: int,
+    spaces: list[str],
+    batch: list[Asked],
     segment_rows: int,
-    frozen: bool,
+    precision: Precision,
 ) -> None:
-    """Whatever happened to the products, hits, photos, cosines, facets and labels are the reference's."""
+    """Whatever happened to the products, each search of a batch finds what the reference finds for it."""
     changes = changes_of(history)
-    shard, reference = Shard(segment_rows=segment_rows), Reference()
+    shard = Shard(segment_rows=segment_rows, precision_of=lambda _space: precision)
+    reference = Reference()
     for start in range(0, len(changes), 5):
         assert not shard.apply(changes[start : start + 5])
     follow(reference, changes)
-    if frozen:
-        shard = Shard.thaw(shard.freeze())
     rows = rows_of(shard)
-    passing = narrowed.passing(rows.columns, rows.searchable)
-    for product_id in excluded:
-        if product_id in rows.products:
-            passing[rows.products[product_id].slot] = False
-    found = search(rows, asked, passing, limit)
-    expected = reference.best(asked, narrowed, excluded, limit)
+    queries = [query_of(rows, each, spaces) for each in batch]
+    for each, found in zip(batch, search(view_of(rows, spaces), queries), strict=True):
+        check(rows, each, spaces, found, reference)
 
+
+def query_of(rows: CatalogRows, each: Asked, spaces: Sequence[str]) -> Query:
+    """A search as a server would put it."""
+    passing = each.narrowed.passing(rows.columns, rows.searchable) if each.narrowed.all_of else None
+    products = [rows.products[product_id] for product_id in set(each.excluded) & set(rows.products)]
+    if passing is not None:
+        passing[[product.slot for product in products]] = False
+    column = rows.columns.get(each.cap[0]) if each.cap else None
+    return Query(
+        each.spaces(spaces),
+        each.limit,
+        passing=passing,
+        excluded=frozenset(product.slot for product in products),
+        excluded_rows=sum(len(product.rows) for product in products),
+        min_score=-np.inf if each.min_score is None else each.min_score,
+        cap=Cap(column.first(np.arange(len(rows.product_ids)))[0], each.cap[1])
+        if each.cap and column
+        else None,
+    )
+
+
+def check(rows: CatalogRows, each: Asked, spaces: Sequence[str], found: Found, reference: Reference) -> None:
+    asked = each.spaces(spaces)
+    ranked = reference.best(asked, each.narrowed, each.excluded, len(reference.products))
+    if each.min_score is not None:
+        ranked = [entry for entry in ranked if entry[2] >= round(each.min_score * 1e6)]
+    if each.cap:
+        ranked = capped(ranked, *each.cap, reference)
+    expected = ranked[: each.limit]
     assert found.product_ids == [entry[0] for entry in expected]
     assert found.photo_ids == [entry[1] for entry in expected]
     np.testing.assert_allclose(
@@ -147,9 +192,52 @@ def test_answers_as_the_reference(
     passed = [
         product
         for product in reference.products.values()
-        if product.photos and product.product_id not in excluded and reference.passes(product, narrowed)
+        if product.photos
+        and product.product_id not in each.excluded
+        and reference.passes(product, each.narrowed)
     ]
     assert found.rows_passed == sum(len(product.photos) for product in passed)
+    check_labels(rows, found, reference)
+
+
+def capped(
+    ranked: list[tuple[str, str, int, list[float]]], attribute: str, size: int, reference: Reference
+) -> list[tuple[str, str, int, list[float]]]:
+    """The first `size` of each value; all of those without any."""
+    kept, counts = [], Counter[tuple[type, Value]]()
+    for entry in ranked:
+        value = first_value(reference.products[entry[0]].facts, attribute)
+        if value is not None:
+            counts[type(value), value] += 1
+        if value is None or counts[type(value), value] <= size:
+            kept.append(entry)
+    return kept
+
+
+def first_value(its: Facts, attribute: str) -> Value | None:
+    if attribute.startswith("inferred."):
+        label = its.labels.get(attribute.removeprefix("inferred."))
+        return label[0] if label else None
+    return next(iter(its.attributes.get(attribute, ())), None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=40), filters)
+def test_counts_values_as_the_reference(
+    history: list[tuple[str, str, tuple[Photo, ...], Facts]], narrowed: Filter
+) -> None:
+    """Facets count the products that pass, every value once a product, the most frequent first."""
+    changes = changes_of(history)
+    shard, reference = Shard(), Reference()
+    shard.apply(changes)
+    follow(reference, changes)
+    rows = rows_of(shard)
+    passing = narrowed.passing(rows.columns, rows.searchable)
+    passed = [
+        product
+        for product in reference.products.values()
+        if product.photos and reference.passes(product, narrowed)
+    ]
     for name in ATTRIBUTES:
         counted: Counter[tuple[type, Value]] = Counter()
         for product in passed:
@@ -158,7 +246,6 @@ def test_answers_as_the_reference(
         counts = column.counts(passing, 100) if column else []
         assert {(type(value), value): count for value, count in counts} == dict(counted)
         assert [count for _, count in counts] == sorted((count for _, count in counts), reverse=True)
-    check_labels(rows, found, reference)
 
 
 def check_labels(rows: CatalogRows, found: Found, reference: Reference) -> None:
@@ -184,26 +271,132 @@ def check_labels(rows: CatalogRows, found: Found, reference: Reference) -> None:
             assert (code, probability) == (-1, 0)
 
 
-def test_names_its_plan() -> None:
-    """Nothing that passes is `empty`, everything `flat`, and a part of it `gather`."""
-    shard = Shard()
-    shard.apply([simple(number, number + 1) for number in range(50)])
+@dataclass
+class Crowd:
+    """Many products of one photo each, in clusters, and their vectors, float32 [products, d]."""
+
+    rows: CatalogRows
+    vectors: npt.NDArray[np.float32]
+
+
+def crowd(products: int, dimension: int, precision: Precision, *, segment_rows: int = 1024) -> Crowd:
+    rng = np.random.default_rng(5)
+    centres = rng.normal(size=(20, dimension))
+    raw = centres[rng.integers(0, 20, products)] + rng.normal(size=(products, dimension)) * 0.3
+    vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    shard = Shard(segment_rows=segment_rows, precision_of=lambda _space: precision)
+    changes = [
+        Written(
+            "shop",
+            f"p{n:06d}",
+            n + 1,
+            "g1",
+            (Photo("front", {"wide": Embedding("model", vector)}),),
+            Facts({"rank": [float(n)]}),
+        )
+        for n, vector in enumerate(vectors)
+    ]
+    assert not shard.apply(changes)
+    return Crowd(rows_of(shard), vectors)
+
+
+def exact_best(
+    vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.float32], passing: npt.NDArray[np.bool_], k: int
+) -> list[str]:
+    scores = np.rint((vectors.astype(np.float64) @ vector.astype(np.float64)) * 1e6)
+    order = np.lexsort((np.arange(len(scores)), -scores))
+    return [f"p{n:06d}" for n in order[passing[order]][:k].tolist()]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("share", [0.0001, 0.01, 0.1, 0.5, 0.99, 1.0])
+def test_recall_is_one_at_every_selectivity(precision: Precision, share: float) -> None:
+    """Few or many pass: in every precision the k best are those of float64, for k of 1, 10 and 300."""
+    everyone = crowd(11_000, 48, precision)
+    rng = np.random.default_rng(7)
+    passing = rng.random(11_000) < share
+    passing[17] = True
+    slots = np.concatenate([[False], passing])
+    for k in (1, 10, 300):
+        vectors = everyone.vectors[rng.integers(0, 11_000, 8)] + rng.normal(size=(8, 48)) * 0.05
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        queries = [
+            Query([SpaceQuery("wide", vector, 1.0, 0.0)], k, passing=None if share == 1 else slots)
+            for vector in vectors
+        ]
+        for vector, found in zip(vectors, search(view_of(everyone.rows, ["wide"]), queries), strict=True):
+            expected = exact_best(everyone.vectors, vector, passing if share < 1 else passing | True, k)
+            differing = [pair for pair in zip(found.product_ids, expected, strict=True) if pair[0] != pair[1]]
+            # Float32 sums may take two neighbours' order by a millionth for the other.
+            for mine, theirs in differing:
+                numbers = [int(mine[1:]), int(theirs[1:])]
+                its = everyone.vectors[numbers].astype(np.float64) @ vector.astype(np.float64)
+                assert abs(its[0] - its[1]) < 2e-6
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_search_alone_and_one_spread_over_threads_find_the_same(precision: Precision) -> None:
+    """Lanes share the rows, and nothing of the answer depends on it."""
+    everyone = crowd(6_000, 256, precision)
+    queries = [Query([SpaceQuery("wide", everyone.vectors[3], 1.0, 0.0)], 50)]
+    view = view_of(everyone.rows, ["wide"])
+    lanes = Lanes(3)
+    with lanes.search() as run:
+        (spread,) = search(view, queries, run=run)
+    lanes.shutdown()
+    (alone,) = search(view, queries)
+    assert spread.product_ids == alone.product_ids
+    np.testing.assert_array_equal(spread.cosines, alone.cosines)
+
+
+def test_a_view_stays_what_it_was_while_rows_come_and_go() -> None:
+    """Products that are deleted, rewritten or moved after a view was taken are found in it as they were."""
+    shard = Shard(segment_rows=16)
+    shard.apply([simple(number, number + 1) for number in range(60)])
     rows = rows_of(shard)
-    everyone = rows.searchable
-    few = everyone.copy()
+    queries = [Query([query("clip", 7)], 60)]
+    view = view_of(rows, ["clip"])
+    (before,) = search(view, queries)
+    changes: list[Change] = [Deleted("shop", f"p{number}", 100 + number) for number in range(0, 60, 2)]
+    changes += [
+        written(f"p{number}", 200 + number, photo("other", {"clip": 7})) for number in range(1, 60, 4)
+    ]
+    shard.apply(changes)
+    shard.apply([simple(number, 300 + number) for number in range(1000, 1040)])
+    shard.compact()
+    (after,) = search(view, queries)
+    assert after.product_ids == before.product_ids
+    assert after.photo_ids == before.photo_ids
+    (now,) = search(view_of(rows, ["clip"]), [Query([query("clip", 7)], 200)])
+    assert len(now.product_ids) == 70
+
+
+def test_names_its_plan() -> None:
+    """Nothing passes: `empty`; everything: `flat`; few: `gather`; many: `masked`."""
+    shard = Shard()
+    shard.apply([simple(number, number + 1) for number in range(100)])
+    rows = rows_of(shard)
+    few, many = rows.searchable.copy(), rows.searchable.copy()
     few[5:] = False
-    asked = [query("clip", 3)]
-    assert search(rows, asked, everyone & False, 10).plan == "empty"
-    assert search(rows, asked, everyone, 10).plan == "flat"
-    assert search(rows, asked, few, 10).plan == "gather"
+    many[:50] = False
+    view = view_of(rows, ["clip"])
+
+    def plan(passing: npt.NDArray[np.bool_] | None) -> str:
+        (found,) = search(view, [Query([query("clip", 3)], 10, passing=passing)])
+        return found.plan
+
+    assert plan(rows.searchable & False) == "empty"
+    assert plan(None) == plan(rows.searchable) == "flat"
+    assert plan(few) == "gather"
+    assert plan(many) == "masked"
 
 
 def test_finds_the_same_photo_first_with_a_cosine_of_one() -> None:
     """The photo that asks is its own nearest."""
     shard = Shard(segment_rows=16)
     shard.apply([simple(number, number + 1) for number in range(50)])
-    rows = rows_of(shard)
-    found = search(rows, [query(space, 33, weight=0.3) for space in SPACES], rows.searchable, 5)
+    asked = Query([query(space, 33, weight=0.3) for space in SPACES], 5)
+    (found,) = search(view_of(rows_of(shard), SPACES), [asked])
     assert found.product_ids[0] == "p33"
     assert found.cosines[:, 0] == pytest.approx(1, abs=1e-6)
 
@@ -212,8 +405,7 @@ def test_equal_photos_come_in_order_of_product_id() -> None:
     """Ties are settled by product id, also at the limit."""
     shard = Shard()
     shard.apply([written(f"p{n:02d}", n + 1, photo("front", {"clip": 1})) for n in reversed(range(30))])
-    rows = rows_of(shard)
-    found = search(rows, [query("clip", 2)], rows.searchable, 4)
+    (found,) = search(view_of(rows_of(shard), ["clip"]), [Query([query("clip", 2)], 4)])
     assert found.product_ids == ["p00", "p01", "p02", "p03"]
 
 

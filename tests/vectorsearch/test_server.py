@@ -112,6 +112,10 @@ def text(value: str) -> common_pb2.AttributeValue:
     return common_pb2.AttributeValue(text=value)
 
 
+def grouped(attribute: str, size: int) -> vectorsearch_pb2.GroupBy:
+    return vectorsearch_pb2.GroupBy(attribute=attribute, size=size)
+
+
 @pytest.fixture
 async def filled() -> AsyncIterator[tuple[Feed, int]]:
     feed = Feed()
@@ -163,7 +167,7 @@ async def test_answers_a_search_with_all_that_was_asked_for(
         assert [(v.value.text, v.count) for v in response.facets[0].values] == [("red", 9)]
         assert [(v.value.flag, v.count) for v in response.facets[1].values] == [(False, 8), (True, 1)]
         assert response.facets[2].values[0].value.number == 1
-        assert (response.plan, response.rows_passed, response.revision) == ("gather", 9, 21)
+        assert (response.plan, response.rows_passed, response.revision) == ("masked", 9, 21)
         assert [stage.stage for stage in response.stages] == ["filter", "search"]
         assert not response.unknown_attributes
 
@@ -215,6 +219,16 @@ Change = Callable[[Request], object]
         (lambda r: r.queries[1].vector.ClearField("space"), "queries[1].vector.space"),
         (lambda r: setattr(r.queries[1].vector, "data", b"abc"), "queries[1].vector.data"),
         (lambda r: setattr(r.queries[1].vector, "data", b"\0" * 8), "queries[1].vector.data"),
+        (
+            lambda r: setattr(
+                r.queries[1].vector, "data", np.full(DIMENSIONS["clip"], 101, dtype="<f4").tobytes()
+            ),
+            "queries[1].vector.data",
+        ),
+        (lambda r: setattr(r, "min_score", float("nan")), "min_score"),
+        (lambda r: r.group_by.SetInParent(), "group_by.attribute"),
+        (lambda r: r.group_by.MergeFrom(grouped("a", 0)), "group_by.size"),
+        (lambda r: r.group_by.MergeFrom(grouped("a", 101)), "group_by.size"),
         (lambda r: setattr(r.queries[0], "weight", -1), "queries[0].weight"),
         (lambda r: setattr(r.queries[0], "weight", float("nan")), "queries[0].weight"),
         (lambda r: setattr(r.queries[0], "neutral", 2), "queries[0].neutral"),
@@ -293,6 +307,114 @@ async def test_filters_by_every_kind_of_test(
         assert await passed(attribute="gender", exists=True) == 0
 
 
+async def test_a_threshold_and_a_cap_leave_products_out(
+    filled: tuple[Feed, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing below `min_score` comes, and at most so many of a value; those without a value all come."""
+    async with running(monkeypatch, tmp_path, filled[1]) as shard:
+        everything = await shard.search(request_for(3, limit=100, min_revision=21))
+        assert len(everything.candidates.product_ids) == 21
+        close = await shard.search(request_for(3, limit=100, min_score=2.9))
+        assert list(close.candidates.product_ids) == ["p3"]
+        capped = await shard.search(request_for(3, limit=100, group_by=grouped("colour", 2)))
+        of_red = [
+            each for each in everything.candidates.product_ids if each[1:].isdigit() and int(each[1:]) % 2
+        ]
+        assert [each for each in capped.candidates.product_ids if each in of_red] == of_red[:2]
+        assert len(capped.candidates.product_ids) == 5
+        assert "two" in capped.candidates.product_ids
+        unknown = await shard.search(request_for(3, limit=100, group_by=grouped("size", 2)))
+        assert list(unknown.unknown_attributes) == ["size"]
+        assert len(unknown.candidates.product_ids) == 21
+
+
+async def test_many_searches_in_one_call_have_an_outcome_each(
+    filled: tuple[Feed, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with one search is its own status; the others are answered in order."""
+    async with running(monkeypatch, tmp_path, filled[1]) as shard:
+        foreign = request_for(2, min_revision=21)
+        foreign.queries[0].vector.model_digest = "another"
+        requests = [request_for(4, min_revision=21), request_for(5, limit=0), foreign, request_for(6)]
+        response = await channel.call(
+            shard.stub.BatchSearchVectors,
+            vectorsearch_pb2.BatchSearchVectorsRequest(requests=requests),
+            timeout_s=20,
+        )
+        first, wrong, other, last = response.outcomes
+        assert first.response.candidates.product_ids[0] == "p4"
+        assert wrong.status.field == "limit"
+        assert other.status.reason == "MODEL_MISMATCH"
+        assert not first.HasField("status")
+        assert not wrong.HasField("response")
+        assert last.response.candidates.product_ids[0] == "p6"
+        for count in (0, 65):
+            with pytest.raises(errors.InvalidArgument) as caught:
+                await channel.call(
+                    shard.stub.BatchSearchVectors,
+                    vectorsearch_pb2.BatchSearchVectorsRequest(requests=[request_for(1)] * count),
+                    timeout_s=20,
+                )
+            assert caught.value.field == "requests"
+
+
+async def test_counts_values_without_a_query(
+    filled: tuple[Feed, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facets over all products that pass, how many these are, and which attributes nobody has."""
+    async with running(monkeypatch, tmp_path, filled[1]) as shard:
+        response = await channel.call(
+            shard.stub.CountFacets,
+            vectorsearch_pb2.CountFacetsRequest(
+                catalog="shop",
+                generation="g1",
+                filter=where(attribute="price", range=common_pb2.NumberRange(max=4)),
+                attributes=["colour", "fabric"],
+                min_revision=21,
+            ),
+            timeout_s=20,
+        )
+        assert (response.products, response.revision) == (5, 21)
+        assert [(v.value.text, v.count) for v in response.facets[0].values] == [("blue", 3), ("red", 2)]
+        assert list(response.unknown_attributes) == ["fabric"]
+        for attributes in ([], ["x"] * 17):
+            with pytest.raises(errors.InvalidArgument) as caught:
+                await channel.call(
+                    shard.stub.CountFacets,
+                    vectorsearch_pb2.CountFacetsRequest(
+                        catalog="shop", generation="g1", attributes=attributes
+                    ),
+                    timeout_s=20,
+                )
+            assert caught.value.field == "attributes"
+
+
+async def test_tells_what_it_holds_and_compacts_when_told(
+    filled: tuple[Feed, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, dead ones, bytes and spaces by generation; compaction leaves what is not full alone."""
+    feed, port = filled
+    async with running(monkeypatch, tmp_path, port) as shard:
+        await feed.add(deletion_message("p3", 22))
+        await shard.search(request_for(1, min_revision=22))
+        compacted = await channel.call(
+            shard.stub.CompactShard, vectorsearch_pb2.CompactShardRequest(), timeout_s=20
+        )
+        assert (compacted.segments, compacted.rows) == (0, 0)
+        status = await channel.call(
+            shard.stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=20
+        )
+        (catalog,) = status.catalogs
+        assert (catalog.catalog, catalog.products, catalog.rows) == ("shop", 20, 21)
+        (generation,) = catalog.generations
+        assert (generation.generation, generation.rows, generation.dead_rows) == ("g1", 21, 1)
+        assert generation.live_bytes == 21 * 4 * sum(DIMENSIONS.values())
+        assert generation.memory_bytes >= 22 * 4 * sum(DIMENSIONS.values())
+        assert [(index.space, index.dimension, index.model_digest) for index in generation.indexes] == [
+            (space, DIMENSIONS[space], f"model-{space}") for space in sorted(DIMENSIONS)
+        ]
+
+
 async def test_vectors_of_another_model_or_generation_are_refused(
     filled: tuple[Feed, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,12 +491,17 @@ async def test_takes_snapshots_as_it_goes_and_survives_a_disk_that_refuses(
         await shard.search(request_for(1, min_revision=21))
         await asyncio.sleep(0.3)
         blocked.unlink()
-        await until(lambda: bool(list(blocked.glob("*/manifest.json"))))
+        await until(lambda: bool(list(blocked.glob("*.manifest"))))
 
 
 @pytest.mark.parametrize(
     ("arguments", "key"),
-    [(["--shard", "2", "--shards", "2"], "shard 2 is not one of 2"), (["--shards", "0"], "SHARDS")],
+    [
+        (["--shard", "2", "--shards", "2"], "shard 2 is not one of 2"),
+        (["--shards", "0"], "SHARDS"),
+        (["--index-kinds", "clip=fast"], "'fast' is none of auto, flat"),
+        (["--index-kinds", "gpu_flat"], "INDEX_KINDS"),
+    ],
 )
 def test_settings_that_make_no_sense_stop_the_process(
     arguments: list[str], key: str, capsys: pytest.CaptureFixture[str]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vitrine.v1 import common_pb2 as vitrine_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvitrine/v1/vectorsearch.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\"Q\n\nSpaceQuery\x12\"\n\x06vector\x18\x01 \x01(\x0b\x32\x12.vitrine.v1.Vector\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0f\n\x07neutral\x18\x03 \x01(\x01\"\xf9\x01\n\x14SearchVectorsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\'\n\x07queries\x18\x03 \x03(\x0b\x32\x16.vitrine.v1.SpaceQuery\x12\"\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x1b\n\x13\x65xclude_product_ids\x18\x06 \x03(\t\x12\x13\n\x0blabel_names\x18\x07 \x03(\t\x12\x18\n\x10\x66\x61\x63\x65t_attributes\x18\x08 \x03(\t\x12\x14\n\x0cmin_revision\x18\t \x01(\x03\"\xe0\x01\n\x15SearchVectorsResponse\x12*\n\ncandidates\x18\x01 \x01(\x0b\x32\x16.vitrine.v1.Candidates\x12!\n\x06\x66\x61\x63\x65ts\x18\x02 \x03(\x0b\x32\x11.vitrine.v1.Facet\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\x13\n\x0brows_passed\x18\x05 \x01(\x03\x12\'\n\x06stages\x18\x06 \x03(\x0b\x32\x17.vitrine.v1.StageTiming\x12\x1a\n\x12unknown_attributes\x18\x07 \x03(\t\"x\n\x11GetVectorsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x13\n\x0bproduct_ids\x18\x03 \x03(\t\x12\x13\n\x0blabel_names\x18\x04 \x03(\t\x12\x14\n\x0cmin_revision\x18\x05 \x01(\x03\"T\n\x12GetVectorsResponse\x12,\n\x08products\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.ProductVectors\x12\x10\n\x08revision\x18\x02 \x01(\x03\"q\n\x0eProductVectors\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12(\n\x06photos\x18\x02 \x03(\x0b\x32\x18.vitrine.v1.PhotoVectors\x12!\n\x06labels\x18\x03 \x03(\x0b\x32\x11.vitrine.v1.Label\"E\n\x0cPhotoVectors\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12#\n\x07vectors\x18\x02 \x03(\x0b\x32\x12.vitrine.v1.Vector\"\x17\n\x15GetShardStatusRequest\"\xb2\x01\n\x16GetShardStatusResponse\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x0e\n\x06shards\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x15\n\rfeed_revision\x18\x04 \x01(\x03\x12\x11\n\tcaught_up\x18\x05 \x01(\x08\x12\x11\n\tfollowing\x18\x06 \x01(\x08\x12*\n\x08\x63\x61talogs\x18\x07 \x03(\x0b\x32\x18.vitrine.v1.ShardCatalog\"U\n\x0cShardCatalog\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x10\n\x08products\x18\x02 \x01(\x03\x12\x0c\n\x04rows\x18\x03 \x01(\x03\x12\x14\n\x0cvector_bytes\x18\x04 \x01(\x03\x32\x91\x02\n\x13VectorSearchService\x12T\n\rSearchVectors\x12 .vitrine.v1.SearchVectorsRequest\x1a!.vitrine.v1.SearchVectorsResponse\x12K\n\nGetVectors\x12\x1d.vitrine.v1.GetVectorsRequest\x1a\x1e.vitrine.v1.GetVectorsResponse\x12W\n\x0eGetShardStatus\x12!.vitrine.v1.GetShardStatusRequest\x1a\".vitrine.v1.GetShardStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvitrine/v1/vectorsearch.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\"Q\n\nSpaceQuery\x12\"\n\x06vector\x18\x01 \x01(\x0b\x32\x12.vitrine.v1.Vector\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0f\n\x07neutral\x18\x03 \x01(\x01\"\xd5\x02\n\x14SearchVectorsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\'\n\x07queries\x18\x03 \x03(\x0b\x32\x16.vitrine.v1.SpaceQuery\x12\"\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x1b\n\x13\x65xclude_product_ids\x18\x06 \x03(\t\x12\x13\n\x0blabel_names\x18\x07 \x03(\t\x12\x18\n\x10\x66\x61\x63\x65t_attributes\x18\x08 \x03(\t\x12\x14\n\x0cmin_revision\x18\t \x01(\x03\x12\x16\n\tmin_score\x18\n \x01(\x01H\x00\x88\x01\x01\x12%\n\x08group_by\x18\x0b \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\r\n\x05\x65xact\x18\x0c \x01(\x08\x42\x0c\n\n_min_score\"*\n\x07GroupBy\x12\x11\n\tattribute\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x05\"\xe0\x01\n\x15SearchVectorsResponse\x12*\n\ncandidates\x18\x01 \x01(\x0b\x32\x16.vitrine.v1.Candidates\x12!\n\x06\x66\x61\x63\x65ts\x18\x02 \x03(\x0b\x32\x11.vitrine.v1.Facet\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0c\n\x04plan\x18\x04 \x01(\t\x12\x13\n\x0brows_passed\x18\x05 \x01(\x03\x12\'\n\x06stages\x18\x06 \x03(\x0b\x32\x17.vitrine.v1.StageTiming\x12\x1a\n\x12unknown_attributes\x18\x07 \x03(\t\"O\n\x19\x42\x61tchSearchVectorsRequest\x12\x32\n\x08requests\x18\x01 \x03(\x0b\x32 .vitrine.v1.SearchVectorsRequest\"I\n\x1a\x42\x61tchSearchVectorsResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.vitrine.v1.SearchOutcome\"l\n\rSearchOutcome\x12\x33\n\x08response\x18\x01 \x01(\x0b\x32!.vitrine.v1.SearchVectorsResponse\x12&\n\x06status\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.ItemStatus\"\x87\x01\n\x12\x43ountFacetsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\"\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x12\n\nattributes\x18\x04 \x03(\t\x12\x14\n\x0cmin_revision\x18\x05 \x01(\x03\"x\n\x13\x43ountFacetsResponse\x12!\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Facet\x12\x10\n\x08products\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x1a\n\x12unknown_attributes\x18\x04 \x03(\t\"x\n\x11GetVectorsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x13\n\x0bproduct_ids\x18\x03 \x03(\t\x12\x13\n\x0blabel_names\x18\x04 \x03(\t\x12\x14\n\x0cmin_revision\x18\x05 \x01(\x03\"T\n\x12GetVectorsResponse\x12,\n\x08products\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.ProductVectors\x12\x10\n\x08revision\x18\x02 \x01(\x03\"q\n\x0eProductVectors\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12(\n\x06photos\x18\x02 \x03(\x0b\x32\x18.vitrine.v1.PhotoVectors\x12!\n\x06labels\x18\x03 \x03(\x0b\x32\x11.vitrine.v1.Label\"E\n\x0cPhotoVectors\x12\x10\n\x08photo_id\x18\x01 \x01(\t\x12#\n\x07vectors\x18\x02 \x03(\x0b\x32\x12.vitrine.v1.Vector\"\x17\n\x15GetShardStatusRequest\"\xe7\x01\n\x16GetShardStatusResponse\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x0e\n\x06shards\x18\x02 \x01(\x05\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x15\n\rfeed_revision\x18\x04 \x01(\x03\x12\x11\n\tcaught_up\x18\x05 \x01(\x08\x12\x11\n\tfollowing\x18\x06 \x01(\x08\x12*\n\x08\x63\x61talogs\x18\x07 \x03(\x0b\x32\x18.vitrine.v1.ShardCatalog\x12\x19\n\x11snapshot_revision\x18\x08 \x01(\x03\x12\x18\n\x10journal_revision\x18\t \x01(\x03\"\x15\n\x13\x43ompactShardRequest\"6\n\x14\x43ompactShardResponse\x12\x10\n\x08segments\x18\x01 \x01(\x03\x12\x0c\n\x04rows\x18\x02 \x01(\x03\"\x16\n\x14SnapshotShardRequest\")\n\x15SnapshotShardResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"\x87\x01\n\x0cShardCatalog\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x10\n\x08products\x18\x02 \x01(\x03\x12\x0c\n\x04rows\x18\x03 \x01(\x03\x12\x14\n\x0cvector_bytes\x18\x04 \x01(\x03\x12\x30\n\x0bgenerations\x18\x05 \x03(\x0b\x32\x1b.vitrine.v1.ShardGeneration\"\xbd\x01\n\x0fShardGeneration\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x10\n\x08products\x18\x02 \x01(\x03\x12\x0c\n\x04rows\x18\x03 \x01(\x03\x12\x11\n\tdead_rows\x18\x04 \x01(\x03\x12\x10\n\x08segments\x18\x05 \x01(\x03\x12\x12\n\nlive_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x07 \x01(\x03\x12\'\n\x07indexes\x18\x08 \x03(\x0b\x32\x16.vitrine.v1.SpaceIndex\"\xbc\x01\n\nSpaceIndex\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12\x14\n\x0cindexed_rows\x18\x05 \x01(\x03\x12\x14\n\x0crecall_at_10\x18\x06 \x01(\x01\x12\x15\n\rrecall_at_100\x18\x07 \x01(\x01\x12\x13\n\x0bindex_bytes\x18\x08 \x01(\x03\x12\x10\n\x08\x62uilding\x18\t \x01(\x08\x32\xef\x04\n\x13VectorSearchService\x12T\n\rSearchVectors\x12 .vitrine.v1.SearchVectorsRequest\x1a!.vitrine.v1.SearchVectorsResponse\x12\x63\n\x12\x42\x61tchSearchVectors\x12%.vitrine.v1.BatchSearchVectorsRequest\x1a&.vitrine.v1.BatchSearchVectorsResponse\x12N\n\x0b\x43ountFacets\x12\x1e.vitrine.v1.CountFacetsRequest\x1a\x1f.vitrine.v1.CountFacetsResponse\x12K\n\nGetVectors\x12\x1d.vitrine.v1.GetVectorsRequest\x1a\x1e.vitrine.v1.GetVectorsResponse\x12W\n\x0eGetShardStatus\x12!.vitrine.v1.GetShardStatusRequest\x1a\".vitrine.v1.GetShardStatusResponse\x12Q\n\x0c\x43ompactShard\x12\x1f.vitrine.v1.CompactShardRequest\x1a .vitrine.v1.CompactShardResponse\x12T\n\rSnapshotShard\x12 .vitrine.v1.SnapshotShardRequest\x1a!.vitrine.v1.SnapshotShardResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPACEQUERY']._serialized_start=70
   _globals['_SPACEQUERY']._serialized_end=151
   _globals['_SEARCHVECTORSREQUEST']._serialized_start=154
-  _globals['_SEARCHVECTORSREQUEST']._serialized_end=403
-  _globals['_SEARCHVECTORSRESPONSE']._serialized_start=406
-  _globals['_SEARCHVECTORSRESPONSE']._serialized_end=630
-  _globals['_GETVECTORSREQUEST']._serialized_start=632
-  _globals['_GETVECTORSREQUEST']._serialized_end=752
-  _globals['_GETVECTORSRESPONSE']._serialized_start=754
-  _globals['_GETVECTORSRESPONSE']._serialized_end=838
-  _globals['_PRODUCTVECTORS']._serialized_start=840
-  _globals['_PRODUCTVECTORS']._serialized_end=953
-  _globals['_PHOTOVECTORS']._serialized_start=955
-  _globals['_PHOTOVECTORS']._serialized_end=1024
-  _globals['_GETSHARDSTATUSREQUEST']._serialized_start=1026
-  _globals['_GETSHARDSTATUSREQUEST']._serialized_end=1049
-  _globals['_GETSHARDSTATUSRESPONSE']._serialized_start=1052
-  _globals['_GETSHARDSTATUSRESPONSE']._serialized_end=1230
-  _globals['_SHARDCATALOG']._serialized_start=1232
-  _globals['_SHARDCATALOG']._serialized_end=1317
-  _globals['_VECTORSEARCHSERVICE']._serialized_start=1320
-  _globals['_VECTORSEARCHSERVICE']._serialized_end=1593
+  _globals['_SEARCHVECTORSREQUEST']._serialized_end=495
+  _globals['_GROUPBY']._serialized_start=497
+  _globals['_GROUPBY']._serialized_end=539
+  _globals['_SEARCHVECTORSRESPONSE']._serialized_start=542
+  _globals['_SEARCHVECTORSRESPONSE']._serialized_end=766
+  _globals['_BATCHSEARCHVECTORSREQUEST']._serialized_start=768
+  _globals['_BATCHSEARCHVECTORSREQUEST']._serialized_end=847
+  _globals['_BATCHSEARCHVECTORSRESPONSE']._serialized_start=849
+  _globals['_BATCHSEARCHVECTORSRESPONSE']._serialized_end=922
+  _globals['_SEARCHOUTCOME']._serialized_start=924
+  _globals['_SEARCHOUTCOME']._serialized_end=1032
+  _globals['_COUNTFACETSREQUEST']._serialized_start=1035
+  _globals['_COUNTFACETSREQUEST']._serialized_end=1170
+  _globals['_COUNTFACETSRESPONSE']._serialized_start=1172
+  _globals['_COUNTFACETSRESPONSE']._serialized_end=1292
+  _globals['_GETVECTORSREQUEST']._serialized_start=1294
+  _globals['_GETVECTORSREQUEST']._serialized_end=1414
+  _globals['_GETVECTORSRESPONSE']._serialized_start=1416
+  _globals['_GETVECTORSRESPONSE']._serialized_end=1500
+  _globals['_PRODUCTVECTORS']._serialized_start=1502
+  _globals['_PRODUCTVECTORS']._serialized_end=1615
+  _globals['_PHOTOVECTORS']._serialized_start=1617
+  _globals['_PHOTOVECTORS']._serialized_end=1686
+  _globals['_GETSHARDSTATUSREQUEST']._serialized_start=1688
+  _globals['_GETSHARDSTATUSREQUEST']._serialized_end=1711
+  _globals['_GETSHARDSTATUSRESPONSE']._serialized_start=1714
+  _globals['_GETSHARDSTATUSRESPONSE']._serialized_end=1945
+  _globals['_COMPACTSHARDREQUEST']._serialized_start=1947
+  _globals['_COMPACTSHARDREQUEST']._serialized_end=1968
+  _globals['_COMPACTSHARDRESPONSE']._serialized_start=1970
+  _globals['_COMPACTSHARDRESPONSE']._serialized_end=2024
+  _globals['_SNAPSHOTSHARDREQUEST']._serialized_start=2026
+  _globals['_SNAPSHOTSHARDREQUEST']._serialized_end=2048
+  _globals['_SNAPSHOTSHARDRESPONSE']._serialized_start=2050
+  _globals['_SNAPSHOTSHARDRESPONSE']._serialized_end=2091
+  _globals['_SHARDCATALOG']._serialized_start=2094
+  _globals['_SHARDCATALOG']._serialized_end=2229
+  _globals['_SHARDGENERATION']._serialized_start=2232
+  _globals['_SHARDGENERATION']._serialized_end=2421
+  _globals['_SPACEINDEX']._serialized_start=2424
+  _globals['_SPACEINDEX']._serialized_end=2612
+  _globals['_VECTORSEARCHSERVICE']._serialized_start=2615
+  _globals['_VECTORSEARCHSERVICE']._serialized_end=3238
 # @@protoc_insertion_point(module_scope)

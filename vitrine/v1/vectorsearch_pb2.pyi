@@ -66,6 +66,9 @@ class SearchVectorsRequest(_message.Message):
     LABEL_NAMES_FIELD_NUMBER: _builtins.int
     FACET_ATTRIBUTES_FIELD_NUMBER: _builtins.int
     MIN_REVISION_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """Catalogue id, without `catalogs/`."""
     generation: _builtins.str
@@ -74,6 +77,10 @@ class SearchVectorsRequest(_message.Message):
     """How many products, 1 to 1,000."""
     min_revision: _builtins.int
     """Do not answer from before this revision."""
+    min_score: _builtins.float
+    """Leave out products with a lower weighted sum of cosines; none when absent."""
+    exact: _builtins.bool
+    """Do without approximate indexes. Without effect where a space has none."""
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpaceQuery]:
         """One to eight, one a space."""
@@ -94,6 +101,10 @@ class SearchVectorsRequest(_message.Message):
     def facet_attributes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Attributes to count among the products that pass, at most 16."""
 
+    @_builtins.property
+    def group_by(self) -> Global___GroupBy:
+        """At most so many products of a kind; any number when absent."""
+
     def __init__(
         self,
         *,
@@ -106,14 +117,45 @@ class SearchVectorsRequest(_message.Message):
         label_names: _abc.Iterable[_builtins.str] | None = ...,
         facet_attributes: _abc.Iterable[_builtins.str] | None = ...,
         min_revision: _builtins.int = ...,
+        min_score: _builtins.float | None = ...,
+        group_by: Global___GroupBy | None = ...,
+        exact: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "group_by", b"group_by", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "exclude_product_ids", b"exclude_product_ids", "facet_attributes", b"facet_attributes", "filter", b"filter", "generation", b"generation", "label_names", b"label_names", "limit", b"limit", "min_revision", b"min_revision", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "exact", b"exact", "exclude_product_ids", b"exclude_product_ids", "facet_attributes", b"facet_attributes", "filter", b"filter", "generation", b"generation", "group_by", b"group_by", "label_names", b"label_names", "limit", b"limit", "min_revision", b"min_revision", "min_score", b"min_score", "queries", b"queries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
+
+Global___SearchVectorsRequest: _TypeAlias = SearchVectorsRequest  # noqa: Y015
+
+@_typing.final
+class GroupBy(_message.Message):
+    """A cap on products that share a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """The attribute, or `inferred.<label>`. The first value of a product counts; those without a value are not capped."""
+    size: _builtins.int
+    """The best so many of each value stay, 1 to 100."""
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchVectorsRequest: _TypeAlias = SearchVectorsRequest  # noqa: Y015
+Global___GroupBy: _TypeAlias = GroupBy  # noqa: Y015
 
 @_typing.final
 class SearchVectorsResponse(_message.Message):
@@ -131,7 +173,9 @@ class SearchVectorsResponse(_message.Message):
     revision: _builtins.int
     """The log revision this answer reflects."""
     plan: _builtins.str
-    """How the rows were searched: `empty`, `flat` (all of them), `gather` (those that pass the filter)."""
+    """How the rows were searched: `empty` (none passes), `flat` (all of them), `gather` (the few that pass, one by one),
+    `masked` (all of them, and what does not pass was left out), `index` (an approximate index, exactly rescored).
+    """
     rows_passed: _builtins.int
     """Rows that passed the filter."""
     @_builtins.property
@@ -170,6 +214,164 @@ class SearchVectorsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchVectorsResponse: _TypeAlias = SearchVectorsResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchVectorsRequest(_message.Message):
+    """Request of BatchSearchVectors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchVectorsRequest]:
+        """1 to 64."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___SearchVectorsRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchVectorsRequest: _TypeAlias = BatchSearchVectorsRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchVectorsResponse(_message.Message):
+    """Response of BatchSearchVectors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchOutcome]:
+        """One a request, in order."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___SearchOutcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchVectorsResponse: _TypeAlias = BatchSearchVectorsResponse  # noqa: Y015
+
+@_typing.final
+class SearchOutcome(_message.Message):
+    """What became of one search of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___SearchVectorsResponse:
+        """The answer, when there is one."""
+
+    @_builtins.property
+    def status(self) -> _common_pb2.ItemStatus:
+        """Absent on success."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___SearchVectorsResponse | None = ...,
+        status: _common_pb2.ItemStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchOutcome: _TypeAlias = SearchOutcome  # noqa: Y015
+
+@_typing.final
+class CountFacetsRequest(_message.Message):
+    """Request of CountFacets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    MIN_REVISION_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """Catalogue id."""
+    generation: _builtins.str
+    """The generation whose products are counted."""
+    min_revision: _builtins.int
+    """Do not answer from before this revision."""
+    @_builtins.property
+    def filter(self) -> _common_pb2.Filter:
+        """Which products count; all when absent."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 16."""
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        generation: _builtins.str = ...,
+        filter: _common_pb2.Filter | None = ...,
+        attributes: _abc.Iterable[_builtins.str] | None = ...,
+        min_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "catalog", b"catalog", "filter", b"filter", "generation", b"generation", "min_revision", b"min_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountFacetsRequest: _TypeAlias = CountFacetsRequest  # noqa: Y015
+
+@_typing.final
+class CountFacetsResponse(_message.Message):
+    """Response of CountFacets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACETS_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    UNKNOWN_ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    products: _builtins.int
+    """Products that pass the filter."""
+    revision: _builtins.int
+    """The log revision this answer reflects."""
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Facet]:
+        """One an attribute, in order."""
+
+    @_builtins.property
+    def unknown_attributes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Attributes of the filter and of the facets that no product of this shard has."""
+
+    def __init__(
+        self,
+        *,
+        facets: _abc.Iterable[_common_pb2.Facet] | None = ...,
+        products: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        unknown_attributes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "products", b"products", "revision", b"revision", "unknown_attributes", b"unknown_attributes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountFacetsResponse: _TypeAlias = CountFacetsResponse  # noqa: Y015
 
 @_typing.final
 class GetVectorsRequest(_message.Message):
@@ -333,6 +535,8 @@ class GetShardStatusResponse(_message.Message):
     CAUGHT_UP_FIELD_NUMBER: _builtins.int
     FOLLOWING_FIELD_NUMBER: _builtins.int
     CATALOGS_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_REVISION_FIELD_NUMBER: _builtins.int
+    JOURNAL_REVISION_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     """This shard, from 0."""
     shards: _builtins.int
@@ -345,6 +549,10 @@ class GetShardStatusResponse(_message.Message):
     """True once it has caught up with the feed for the first time."""
     following: _builtins.bool
     """True while the feed is connected."""
+    snapshot_revision: _builtins.int
+    """The revision that the newest snapshot on disk reflects; 0 when there is none."""
+    journal_revision: _builtins.int
+    """The revision up to which the journal after that snapshot reaches."""
     @_builtins.property
     def catalogs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardCatalog]:
         """Its catalogues."""
@@ -359,14 +567,98 @@ class GetShardStatusResponse(_message.Message):
         caught_up: _builtins.bool = ...,
         following: _builtins.bool = ...,
         catalogs: _abc.Iterable[Global___ShardCatalog] | None = ...,
+        snapshot_revision: _builtins.int = ...,
+        journal_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalogs", b"catalogs", "caught_up", b"caught_up", "feed_revision", b"feed_revision", "following", b"following", "revision", b"revision", "shard", b"shard", "shards", b"shards"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalogs", b"catalogs", "caught_up", b"caught_up", "feed_revision", b"feed_revision", "following", b"following", "journal_revision", b"journal_revision", "revision", b"revision", "shard", b"shard", "shards", b"shards", "snapshot_revision", b"snapshot_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetShardStatusResponse: _TypeAlias = GetShardStatusResponse  # noqa: Y015
+
+@_typing.final
+class CompactShardRequest(_message.Message):
+    """Request of CompactShard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactShardRequest: _TypeAlias = CompactShardRequest  # noqa: Y015
+
+@_typing.final
+class CompactShardResponse(_message.Message):
+    """Response of CompactShard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    segments: _builtins.int
+    """Segments that were emptied and let go."""
+    rows: _builtins.int
+    """Rows that were moved out of them."""
+    def __init__(
+        self,
+        *,
+        segments: _builtins.int = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactShardResponse: _TypeAlias = CompactShardResponse  # noqa: Y015
+
+@_typing.final
+class SnapshotShardRequest(_message.Message):
+    """Request of SnapshotShard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotShardRequest: _TypeAlias = SnapshotShardRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotShardResponse(_message.Message):
+    """Response of SnapshotShard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision that the snapshot reflects."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotShardResponse: _TypeAlias = SnapshotShardResponse  # noqa: Y015
 
 @_typing.final
 class ShardCatalog(_message.Message):
@@ -378,6 +670,7 @@ class ShardCatalog(_message.Message):
     PRODUCTS_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     VECTOR_BYTES_FIELD_NUMBER: _builtins.int
+    GENERATIONS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """Catalogue id."""
     products: _builtins.int
@@ -386,6 +679,10 @@ class ShardCatalog(_message.Message):
     """Rows: photos."""
     vector_bytes: _builtins.int
     """Bytes of its vectors."""
+    @_builtins.property
+    def generations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardGeneration]:
+        """Its generations; several while a new one is being built beside the one in use."""
+
     def __init__(
         self,
         *,
@@ -393,11 +690,120 @@ class ShardCatalog(_message.Message):
         products: _builtins.int = ...,
         rows: _builtins.int = ...,
         vector_bytes: _builtins.int = ...,
+        generations: _abc.Iterable[Global___ShardGeneration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "products", b"products", "rows", b"rows", "vector_bytes", b"vector_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "generations", b"generations", "products", b"products", "rows", b"rows", "vector_bytes", b"vector_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShardCatalog: _TypeAlias = ShardCatalog  # noqa: Y015
+
+@_typing.final
+class ShardGeneration(_message.Message):
+    """What a shard holds of one generation of a catalogue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    DEAD_ROWS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    LIVE_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    INDEXES_FIELD_NUMBER: _builtins.int
+    generation: _builtins.str
+    """The generation."""
+    products: _builtins.int
+    """Products."""
+    rows: _builtins.int
+    """Rows: photos."""
+    dead_rows: _builtins.int
+    """Rows without a product, whose memory is not yet free."""
+    segments: _builtins.int
+    """Segments the rows lie in."""
+    live_bytes: _builtins.int
+    """Bytes that the vectors of the rows with a product have at full precision."""
+    memory_bytes: _builtins.int
+    """Bytes of all that is kept for them: dead rows, first passes and approximate indexes too."""
+    @_builtins.property
+    def indexes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpaceIndex]:
+        """One a space."""
+
+    def __init__(
+        self,
+        *,
+        generation: _builtins.str = ...,
+        products: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        dead_rows: _builtins.int = ...,
+        segments: _builtins.int = ...,
+        live_bytes: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        indexes: _abc.Iterable[Global___SpaceIndex] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_rows", b"dead_rows", "generation", b"generation", "indexes", b"indexes", "live_bytes", b"live_bytes", "memory_bytes", b"memory_bytes", "products", b"products", "rows", b"rows", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShardGeneration: _TypeAlias = ShardGeneration  # noqa: Y015
+
+@_typing.final
+class SpaceIndex(_message.Message):
+    """How one space is searched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    INDEXED_ROWS_FIELD_NUMBER: _builtins.int
+    RECALL_AT_10_FIELD_NUMBER: _builtins.int
+    RECALL_AT_100_FIELD_NUMBER: _builtins.int
+    INDEX_BYTES_FIELD_NUMBER: _builtins.int
+    BUILDING_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    """The space."""
+    kind: _builtins.str
+    """`flat` (full precision), `flat16` and `sq8` (a first pass in half precision or bytes, exactly rescored), `ivf`,
+    `hnsw`, `gpu_flat`, `gpu_ivf`.
+    """
+    dimension: _builtins.int
+    """Length of its vectors."""
+    model_digest: _builtins.str
+    """Hex SHA-256 of the model of its vectors."""
+    indexed_rows: _builtins.int
+    """Rows in the approximate index; later ones are searched exactly beside it. 0 where there is none."""
+    recall_at_10: _builtins.float
+    """Recall of the approximate index against the exact search, measured when it was built; 1 for exact kinds."""
+    recall_at_100: _builtins.float
+    """The same over the first hundred."""
+    index_bytes: _builtins.int
+    """Bytes of the approximate index."""
+    building: _builtins.bool
+    """True while an approximate index is being built."""
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        dimension: _builtins.int = ...,
+        model_digest: _builtins.str = ...,
+        indexed_rows: _builtins.int = ...,
+        recall_at_10: _builtins.float = ...,
+        recall_at_100: _builtins.float = ...,
+        index_bytes: _builtins.int = ...,
+        building: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building", b"building", "dimension", b"dimension", "index_bytes", b"index_bytes", "indexed_rows", b"indexed_rows", "kind", b"kind", "model_digest", b"model_digest", "recall_at_10", b"recall_at_10", "recall_at_100", b"recall_at_100", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpaceIndex: _TypeAlias = SpaceIndex  # noqa: Y015

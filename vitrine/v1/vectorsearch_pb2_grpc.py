@@ -41,6 +41,16 @@ class VectorSearchServiceStub:
                 request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.SearchVectorsRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.SearchVectorsResponse.FromString,
                 _registered_method=True)
+        self.BatchSearchVectors = channel.unary_unary(
+                '/vitrine.v1.VectorSearchService/BatchSearchVectors',
+                request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.BatchSearchVectorsRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.BatchSearchVectorsResponse.FromString,
+                _registered_method=True)
+        self.CountFacets = channel.unary_unary(
+                '/vitrine.v1.VectorSearchService/CountFacets',
+                request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.CountFacetsRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.CountFacetsResponse.FromString,
+                _registered_method=True)
         self.GetVectors = channel.unary_unary(
                 '/vitrine.v1.VectorSearchService/GetVectors',
                 request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.GetVectorsRequest.SerializeToString,
@@ -50,6 +60,16 @@ class VectorSearchServiceStub:
                 '/vitrine.v1.VectorSearchService/GetShardStatus',
                 request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.GetShardStatusRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.GetShardStatusResponse.FromString,
+                _registered_method=True)
+        self.CompactShard = channel.unary_unary(
+                '/vitrine.v1.VectorSearchService/CompactShard',
+                request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.CompactShardRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.CompactShardResponse.FromString,
+                _registered_method=True)
+        self.SnapshotShard = channel.unary_unary(
+                '/vitrine.v1.VectorSearchService/SnapshotShard',
+                request_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.SnapshotShardRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.SnapshotShardResponse.FromString,
                 _registered_method=True)
 
 
@@ -65,6 +85,27 @@ class VectorSearchServiceServicer:
         Errors:
         INVALID_ARGUMENT     no query vector, a dimension that differs, a limit out of range
         FAILED_PRECONDITION  a vector of another model than the rows' (reason MODEL_MISMATCH)
+        UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearchVectors(self, request, context):
+        """Several searches in one call, each with an outcome of its own. They are worked on together where they can be.
+
+        Errors:
+        INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountFacets(self, request, context):
+        """Counts the values of attributes over all products of this shard that pass a filter, without a query.
+
+        Errors:
+        INVALID_ARGUMENT     no attribute, or more than 16; a filter that cannot be understood
         UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -91,6 +132,26 @@ class VectorSearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompactShard(self, request, context):
+        """Moves the rows out of all full segments that have lost any, whatever share, and lets those go. Happens by itself
+        where it pays; searches go on meanwhile.
+
+        Errors: only those common to all RPCs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SnapshotShard(self, request, context):
+        """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
+
+        Errors:
+        UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VectorSearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +159,16 @@ def add_VectorSearchServiceServicer_to_server(servicer, server):
                     servicer.SearchVectors,
                     request_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.SearchVectorsRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.SearchVectorsResponse.SerializeToString,
+            ),
+            'BatchSearchVectors': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearchVectors,
+                    request_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.BatchSearchVectorsRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.BatchSearchVectorsResponse.SerializeToString,
+            ),
+            'CountFacets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountFacets,
+                    request_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.CountFacetsRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.CountFacetsResponse.SerializeToString,
             ),
             'GetVectors': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVectors,
@@ -108,6 +179,16 @@ def add_VectorSearchServiceServicer_to_server(servicer, server):
                     servicer.GetShardStatus,
                     request_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.GetShardStatusRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.GetShardStatusResponse.SerializeToString,
+            ),
+            'CompactShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactShard,
+                    request_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.CompactShardRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.CompactShardResponse.SerializeToString,
+            ),
+            'SnapshotShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnapshotShard,
+                    request_deserializer=vitrine_dot_v1_dot_vectorsearch__pb2.SnapshotShardRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_vectorsearch__pb2.SnapshotShardResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +220,60 @@ class VectorSearchService:
             '/vitrine.v1.VectorSearchService/SearchVectors',
             vitrine_dot_v1_dot_vectorsearch__pb2.SearchVectorsRequest.SerializeToString,
             vitrine_dot_v1_dot_vectorsearch__pb2.SearchVectorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearchVectors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VectorSearchService/BatchSearchVectors',
+            vitrine_dot_v1_dot_vectorsearch__pb2.BatchSearchVectorsRequest.SerializeToString,
+            vitrine_dot_v1_dot_vectorsearch__pb2.BatchSearchVectorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountFacets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VectorSearchService/CountFacets',
+            vitrine_dot_v1_dot_vectorsearch__pb2.CountFacetsRequest.SerializeToString,
+            vitrine_dot_v1_dot_vectorsearch__pb2.CountFacetsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -193,6 +328,60 @@ class VectorSearchService:
             '/vitrine.v1.VectorSearchService/GetShardStatus',
             vitrine_dot_v1_dot_vectorsearch__pb2.GetShardStatusRequest.SerializeToString,
             vitrine_dot_v1_dot_vectorsearch__pb2.GetShardStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VectorSearchService/CompactShard',
+            vitrine_dot_v1_dot_vectorsearch__pb2.CompactShardRequest.SerializeToString,
+            vitrine_dot_v1_dot_vectorsearch__pb2.CompactShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnapshotShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VectorSearchService/SnapshotShard',
+            vitrine_dot_v1_dot_vectorsearch__pb2.SnapshotShardRequest.SerializeToString,
+            vitrine_dot_v1_dot_vectorsearch__pb2.SnapshotShardResponse.FromString,
             options,
             channel_credentials,
             insecure,

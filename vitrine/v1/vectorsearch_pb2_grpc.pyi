@@ -44,6 +44,19 @@ class VectorSearchServiceStub:
       FAILED_PRECONDITION  a vector of another model than the rows' (reason MODEL_MISMATCH)
       UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
     """
+    BatchSearchVectors: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.BatchSearchVectorsRequest, _vectorsearch_pb2.BatchSearchVectorsResponse]
+    """Several searches in one call, each with an outcome of its own. They are worked on together where they can be.
+
+    Errors:
+      INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+    """
+    CountFacets: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.CountFacetsRequest, _vectorsearch_pb2.CountFacetsResponse]
+    """Counts the values of attributes over all products of this shard that pass a filter, without a query.
+
+    Errors:
+      INVALID_ARGUMENT     no attribute, or more than 16; a filter that cannot be understood
+      UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+    """
     GetVectors: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.GetVectorsRequest, _vectorsearch_pb2.GetVectorsResponse]
     """The vectors and labels of products of this shard. Products that it does not hold are left out.
 
@@ -55,6 +68,18 @@ class VectorSearchServiceStub:
     """How many rows the shard holds and how far it has followed the feed.
 
     Errors: only those common to all RPCs.
+    """
+    CompactShard: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.CompactShardRequest, _vectorsearch_pb2.CompactShardResponse]
+    """Moves the rows out of all full segments that have lost any, whatever share, and lets those go. Happens by itself
+    where it pays; searches go on meanwhile.
+
+    Errors: only those common to all RPCs.
+    """
+    SnapshotShard: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.SnapshotShardRequest, _vectorsearch_pb2.SnapshotShardResponse]
+    """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
+
+    Errors:
+      UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
     """
 
 @_typing.type_check_only
@@ -73,6 +98,19 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
       FAILED_PRECONDITION  a vector of another model than the rows' (reason MODEL_MISMATCH)
       UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
     """
+    BatchSearchVectors: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.BatchSearchVectorsRequest, _vectorsearch_pb2.BatchSearchVectorsResponse]  # type: ignore[assignment]
+    """Several searches in one call, each with an outcome of its own. They are worked on together where they can be.
+
+    Errors:
+      INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+    """
+    CountFacets: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.CountFacetsRequest, _vectorsearch_pb2.CountFacetsResponse]  # type: ignore[assignment]
+    """Counts the values of attributes over all products of this shard that pass a filter, without a query.
+
+    Errors:
+      INVALID_ARGUMENT     no attribute, or more than 16; a filter that cannot be understood
+      UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+    """
     GetVectors: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.GetVectorsRequest, _vectorsearch_pb2.GetVectorsResponse]  # type: ignore[assignment]
     """The vectors and labels of products of this shard. Products that it does not hold are left out.
 
@@ -84,6 +122,18 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
     """How many rows the shard holds and how far it has followed the feed.
 
     Errors: only those common to all RPCs.
+    """
+    CompactShard: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.CompactShardRequest, _vectorsearch_pb2.CompactShardResponse]  # type: ignore[assignment]
+    """Moves the rows out of all full segments that have lost any, whatever share, and lets those go. Happens by itself
+    where it pays; searches go on meanwhile.
+
+    Errors: only those common to all RPCs.
+    """
+    SnapshotShard: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.SnapshotShardRequest, _vectorsearch_pb2.SnapshotShardResponse]  # type: ignore[assignment]
+    """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
+
+    Errors:
+      UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
     """
 
 class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -103,6 +153,31 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT     no query vector, a dimension that differs, a limit out of range
           FAILED_PRECONDITION  a vector of another model than the rows' (reason MODEL_MISMATCH)
+          UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSearchVectors(
+        self,
+        request: _vectorsearch_pb2.BatchSearchVectorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorsearch_pb2.BatchSearchVectorsResponse, _abc.Awaitable[_vectorsearch_pb2.BatchSearchVectorsResponse]]:
+        """Several searches in one call, each with an outcome of its own. They are worked on together where they can be.
+
+        Errors:
+          INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+        """
+
+    @_abc_1.abstractmethod
+    def CountFacets(
+        self,
+        request: _vectorsearch_pb2.CountFacetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorsearch_pb2.CountFacetsResponse, _abc.Awaitable[_vectorsearch_pb2.CountFacetsResponse]]:
+        """Counts the values of attributes over all products of this shard that pass a filter, without a query.
+
+        Errors:
+          INVALID_ARGUMENT     no attribute, or more than 16; a filter that cannot be understood
           UNAVAILABLE          `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
         """
 
@@ -128,6 +203,30 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """How many rows the shard holds and how far it has followed the feed.
 
         Errors: only those common to all RPCs.
+        """
+
+    @_abc_1.abstractmethod
+    def CompactShard(
+        self,
+        request: _vectorsearch_pb2.CompactShardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorsearch_pb2.CompactShardResponse, _abc.Awaitable[_vectorsearch_pb2.CompactShardResponse]]:
+        """Moves the rows out of all full segments that have lost any, whatever share, and lets those go. Happens by itself
+        where it pays; searches go on meanwhile.
+
+        Errors: only those common to all RPCs.
+        """
+
+    @_abc_1.abstractmethod
+    def SnapshotShard(
+        self,
+        request: _vectorsearch_pb2.SnapshotShardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vectorsearch_pb2.SnapshotShardResponse, _abc.Awaitable[_vectorsearch_pb2.SnapshotShardResponse]]:
+        """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
+
+        Errors:
+          UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
         """
 
 def add_VectorSearchServiceServicer_to_server(servicer: VectorSearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

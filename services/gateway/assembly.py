@@ -41,8 +41,8 @@ async def assembled(
 ) -> AsyncIterator[Gateway]:
     """A gateway at work: its store open, what a dead writer left finished, the other services connected.
 
-    `on_failure` is called should the log's writer ever fail. `store` stands in for the one in
-    `settings.data_dir`.
+    `on_failure` is called should the log's writer, or the watch over the shards, ever fail. `store` stands in
+    for the one in `settings.data_dir`.
     """
     metrics.declare()
     async with AsyncExitStack() as stack:
@@ -56,8 +56,14 @@ async def assembled(
             await stack.enter_async_context(channel.connect(settings.ranker)),
             timeout_s=settings.rank_timeout_s,
         )
-        shards = Shards(settings.shard_targets, timeout_s=settings.shard_timeout_s)
+        shards = Shards(
+            settings.shard_targets,
+            timeout_s=settings.shard_timeout_s,
+            next_targets=settings.next_shard_targets,
+            head=lambda: log.head,
+        )
         stack.push_async_callback(shards.close)
+        await stack.enter_async_context(shards.watched(on_failure))
         directory = CatalogDirectory(store, timeout_s=settings.store_timeout_s)
         cache = MemoryCache(settings.cache_bytes)
         media = MediaStore(settings.data_dir / "media")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from vitrine.v1 import common_pb2
+from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 Scores = npt.NDArray[np.float64]
 
 MAX_FACET_VALUES = 100
+
+_INFERRED = "inferred."
 
 
 def visual_scores(candidates: common_pb2.Candidates) -> Scores:
@@ -23,10 +26,16 @@ def visual_scores(candidates: common_pb2.Candidates) -> Scores:
     return total
 
 
-def merged(shards: Sequence[common_pb2.Candidates], limit: int) -> common_pb2.Candidates:
+def merged(
+    shards: Sequence[common_pb2.Candidates],
+    limit: int,
+    group_by: vectorsearch_pb2.GroupBy | None = None,
+) -> common_pb2.Candidates:
     """The best `limit` candidates of all shards in descending order, ties by product id, each product once.
 
-    Every shard's candidates are in that order already, which the sort finds and merges.
+    Every shard's candidates are in that order already, which the sort finds and merges. `group_by` caps the
+    products that share a value, as every shard has done with its own; the values are read from the label
+    column of that name, so the request must have asked for it.
     """
     if len(shards) == 1 and len(shards[0].product_ids) <= limit:
         return shards[0]
@@ -35,7 +44,10 @@ def merged(shards: Sequence[common_pb2.Candidates], limit: int) -> common_pb2.Ca
     negated = np.concatenate([-visual_scores(shard) for shard in shards]).tolist()
     order = sorted(zip(negated, product_ids, range(len(product_ids)), strict=True))
     first_of = {product_id: row for _, product_id, row in reversed(order)}
-    rows = [row for _, product_id, row in order if first_of[product_id] == row][:limit]
+    best: Iterable[int] = (row for _, product_id, row in order if first_of[product_id] == row)
+    if group_by is not None:
+        best = _capped(best, _group_values(shards, group_by.attribute), group_by.size)
+    rows = list(islice(best, limit))
     take = np.array(rows, np.int64)
     return common_pb2.Candidates(
         product_ids=[product_ids[row] for row in rows],
@@ -71,6 +83,37 @@ def _most_frequent(counter: Counter[bytes]) -> list[common_pb2.FacetValue]:
 def _values(space: common_pb2.SpaceScores) -> Scores:
     cosines = np.frombuffer(space.cosines, "<f4").astype(np.float64)
     return np.where(np.isnan(cosines), space.neutral, cosines)
+
+
+def _capped(rows: Iterable[int], values: Sequence[str | None], size: int) -> Iterator[int]:
+    """The rows without those whose value `size` rows before them have; None is no value."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        value = values[row]
+        if value is not None:
+            seen[value] += 1
+            if seen[value] > size:
+                continue
+        yield row
+
+
+def _group_values(shards: Sequence[common_pb2.Candidates], attribute: str) -> list[str | None]:
+    """The value of every candidate, None where it has none."""
+    # A label column falls back on what was inferred, with a lower probability; a group is of what is stated.
+    least = 0.0 if attribute.startswith(_INFERRED) else 1.0
+    values: list[str | None] = []
+    for shard in shards:
+        column = next((column for column in shard.labels if column.name == attribute), None)
+        if column is None:
+            values += [None] * len(shard.product_ids)
+            continue
+        codes = np.frombuffer(column.codes, "<i2").tolist()
+        probabilities = np.frombuffer(column.probabilities, "<f4").tolist()
+        values += [
+            column.values[code] if code >= 0 and probability >= least else None
+            for code, probability in zip(codes, probabilities, strict=True)
+        ]
+    return values
 
 
 def _merged_spaces(

@@ -15,6 +15,24 @@ LOG_ENTRY_CHANGES = Histogram(
     "vitrine_gateway_log_entry_changes", "Changes in an entry of the log.", buckets=(1, 4, 16, 64, 256)
 )
 FEEDS = Gauge("vitrine_gateway_feeds", "Shards that follow the log.")
+HEDGES = Counter(
+    "vitrine_gateway_hedges",
+    "Second replicas asked because the first was slow: `won` when theirs was the answer, `lost`, `failed` "
+    "when there was none, `withheld` for want of budget.",
+    ["outcome"],
+)
+FAILOVERS = Counter(
+    "vitrine_gateway_failovers",
+    "Second replicas asked because the first failed: it was `away`, or `behind` the revision asked for.",
+    ["reason"],
+)
+REPLICAS_SET_ASIDE = Counter(
+    "vitrine_gateway_replicas_set_aside", "Times that a replica failed and was left alone for a while."
+)
+REPLICAS = Gauge(
+    "vitrine_gateway_replicas", "Replicas by what they last told of themselves.", ["set", "state"]
+)
+SHARD_SET_IN_USE = Gauge("vitrine_gateway_shard_set_in_use", "1 for the set that searches go to.", ["set"])
 
 SEARCH_STAGES = ("embed", "vectors", "search", "rank", "metadata")
 WRITE_STAGES = ("embed", "media", "classify", "commit")
@@ -28,4 +46,8 @@ def declare() -> None:
         DEGRADED.labels(reason)
     for outcome in ("written", "unchanged", "failed"):
         UPSERTS.labels(outcome)
+    for outcome in ("won", "lost", "failed", "withheld"):
+        HEDGES.labels(outcome)
+    for reason in ("away", "behind"):
+        FAILOVERS.labels(reason)
     stages.declare((*SEARCH_STAGES, *WRITE_STAGES))

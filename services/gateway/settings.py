@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import Port, ServiceSettings
+
+MAX_SHARDS = 64
+MAX_REPLICAS = 8
 
 
 class GatewaySettings(ServiceSettings):
@@ -25,7 +28,14 @@ class GatewaySettings(ServiceSettings):
 
     embedder: str = Field("127.0.0.1:50052", description="Where the embedder is.")
     ranker: str = Field("127.0.0.1:50053", description="Where the ranker is.")
-    shards: str = Field("127.0.0.1:50060", description="Where the shards are, in order, separated by commas.")
+    shards: str = Field(
+        "127.0.0.1:50060",
+        description="Where the shards are, in order, separated by commas; replicas of a shard by `|`.",
+    )
+    next_shards: str = Field(
+        "",
+        description="Another complete set of shards to go over to once it holds everything; none if empty.",
+    )
 
     embed_timeout_s: float = Field(10.0, gt=0, le=600, description="For embedding a query.")
     shard_timeout_s: float = Field(
@@ -53,14 +63,33 @@ class GatewaySettings(ServiceSettings):
     def _expanded(cls, value: Path) -> Path:
         return value.expanduser()
 
-    @field_validator("shards")
+    @field_validator("shards", "next_shards")
     @classmethod
-    def _at_least_one(cls, value: str) -> str:
-        if not all(target.strip() for target in value.split(",")):
-            raise ValueError("needs one or more targets separated by commas")
+    def _whole_set(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "next_shards":
+            return value
+        shards = _targets(value)
+        named = [target for replicas in shards for target in replicas]
+        if not all(named):
+            raise ValueError("needs one or more targets, shards separated by commas and replicas by |")
+        if len(shards) > MAX_SHARDS:
+            raise ValueError(f"names {len(shards)} shards; {MAX_SHARDS} at most")
+        if any(len(replicas) > MAX_REPLICAS for replicas in shards):
+            raise ValueError(f"names more than {MAX_REPLICAS} replicas of a shard")
+        if len(set(named)) < len(named):
+            raise ValueError("names a target twice")
         return value
 
     @property
-    def shard_targets(self) -> list[str]:
-        """Targets of the shards, in order."""
-        return [target.strip() for target in self.shards.split(",")]
+    def shard_targets(self) -> list[list[str]]:
+        """Targets of the shards' replicas, shards in order."""
+        return _targets(self.shards)
+
+    @property
+    def next_shard_targets(self) -> list[list[str]]:
+        """The same of the set to go over to; empty when there is none."""
+        return _targets(self.next_shards) if self.next_shards else []
+
+
+def _targets(value: str) -> list[list[str]]:
+    return [[target.strip() for target in shard.split("|")] for shard in value.split(",")]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import grpc.aio
 import structlog
 
-from services.gateway import candidates, upstream
-from services.mesh import channel, deadline
+from services.gateway import candidates
+from services.gateway.replicas import Replicas, Request, Response, Rpc
+from services.gateway.shard_calls import NOT_REACHED, Answer, ShardCalls
+from services.gateway.shard_sets import ShardSets
+from services.mesh import deadline
 from services.mesh.buckets import bucket_of, shard_of
 from services.mesh.errors import (
     DeadlineExceeded,
@@ -21,20 +23,28 @@ from services.mesh.errors import (
     Unavailable,
     VitrineError,
 )
-from vitrine.v1 import common_pb2, vectorsearch_pb2, vectorsearch_pb2_grpc
+from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 _log = structlog.get_logger()
 
-Response = TypeVar("Response")
-
 # The share of the caller's time that the shards may take, so that there is some left to answer in.
 SHARE_OF_DEADLINE = 0.8
-NOT_REACHED = "REVISION_NOT_REACHED"
+
+_SEARCH: Rpc[vectorsearch_pb2.SearchVectorsRequest, vectorsearch_pb2.SearchVectorsResponse] = Rpc(
+    "SearchVectors", lambda stub: stub.SearchVectors
+)
+_VECTORS: Rpc[vectorsearch_pb2.GetVectorsRequest, vectorsearch_pb2.GetVectorsResponse] = Rpc(
+    "GetVectors", lambda stub: stub.GetVectors
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the shards that answered have found together."""
+    """What the shards that answered have found together.
+
+    `missing` are those that did not answer, and those whose only answer lacks much: the replica that gave it
+    was started a moment ago and has not caught up.
+    """
 
     candidates: common_pb2.Candidates
     facets: list[common_pb2.Facet]
@@ -46,40 +56,72 @@ class Found:
 
 
 class Shards:
-    """A client of every shard, by their order."""
+    """A client of every shard: `targets` of each one's replicas, shards in order.
 
-    def __init__(self, targets: Sequence[str], *, timeout_s: float) -> None:
-        self._channels = [channel.connect(target) for target in targets]
-        self._stubs = [vectorsearch_pb2_grpc.VectorSearchServiceStub(each) for each in self._channels]
+    `next_targets` are those of another set, to go over to; `head` gives the last revision of the log known.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Sequence[str]],
+        *,
+        timeout_s: float,
+        next_targets: Sequence[Sequence[str]] = (),
+        head: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._sets = ShardSets(targets, next_targets, head=head)
+        self._calls = ShardCalls(timeout_s=timeout_s)
         self._timeout_s = timeout_s
 
     async def close(self) -> None:
         """Close the connections."""
-        for each in self._channels:
-            await each.close()
+        await self._sets.close()
+
+    @asynccontextmanager
+    async def watched(self, on_failure: Callable[[], None]) -> AsyncIterator[None]:
+        """Watch the replicas meanwhile.
+
+        Should that fail, `on_failure` is called, and leaving raises the cause.
+        """
+        task = asyncio.create_task(self._sets.watch())
+        task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def search(self, request: vectorsearch_pb2.SearchVectorsRequest) -> Found:
         """Ask all shards and put together what they found, `request.limit` products at most.
 
-        `unknown_attributes` are those which every shard says no product has; none while a shard is missing.
+        With `group_by` its attribute must be among the `label_names`. `unknown_attributes` are those which
+        every shard says no product has; none while a shard is missing.
         Raises Unavailable when no shard answered, or one is not at `min_revision` yet; what they refuse is
         raised.
         """
-        outcomes = await self._gather(
-            [stub.SearchVectors for stub in self._stubs], [request] * len(self._stubs), request.min_revision
-        )
-        answers = [outcome for outcome in outcomes if not isinstance(outcome, VitrineError)]
-        missing = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, VitrineError)]
+        shards = self._sets.in_use.shards
+        outcomes = await self._gather(_SEARCH, dict.fromkeys(shards, request), request.min_revision)
+        missing = [
+            index
+            for index, outcome in enumerate(outcomes)
+            if isinstance(outcome, VitrineError) or outcome.is_behind
+        ]
+        answers = [outcome.response for outcome in outcomes if not isinstance(outcome, VitrineError)]
         if not answers:
             raise Unavailable("no shard can be reached", reason="SHARDS_UNAVAILABLE")
         unknown = frozenset.intersection(*(frozenset(answer.unknown_attributes) for answer in answers))
         return Found(
-            candidates=candidates.merged([answer.candidates for answer in answers], request.limit),
+            candidates=candidates.merged(
+                [answer.candidates for answer in answers],
+                request.limit,
+                request.group_by if request.HasField("group_by") else None,
+            ),
             facets=candidates.merged_facets([answer.facets for answer in answers], request.facet_attributes),
             revision=min(answer.revision for answer in answers),
             plans=[answer.plan for answer in answers],
             missing=missing,
-            total=len(self._stubs),
+            total=len(shards),
             unknown_attributes=unknown if not missing else frozenset(),
         )
 
@@ -90,46 +132,45 @@ class Shards:
 
         Raises NotFound for a product that its shard does not hold, Unavailable for a shard that is away.
         """
-        owned: dict[int, list[str]] = {}
+        shards = self._sets.in_use.shards
+        owned: dict[Replicas, list[str]] = {}
         for product_id in request.product_ids:
-            shard = shard_of(bucket_of(request.catalog, product_id), len(self._stubs))
+            shard = shards[shard_of(bucket_of(request.catalog, product_id), len(shards))]
             owned.setdefault(shard, []).append(product_id)
-        requests = []
-        for product_ids in owned.values():
-            part = vectorsearch_pb2.GetVectorsRequest()
-            part.CopyFrom(request)
-            part.product_ids[:] = product_ids
-            requests.append(part)
-        outcomes = await self._gather(
-            [self._stubs[shard].GetVectors for shard in owned], requests, request.min_revision
-        )
+        requests = {}
+        for shard, product_ids in owned.items():
+            requests[shard] = vectorsearch_pb2.GetVectorsRequest()
+            requests[shard].CopyFrom(request)
+            requests[shard].product_ids[:] = product_ids
+        outcomes = await self._gather(_VECTORS, requests, request.min_revision)
         found: dict[str, vectorsearch_pb2.ProductVectors] = {}
-        for shard, outcome in zip(owned, outcomes, strict=True):
-            if isinstance(outcome, VitrineError):
-                raise Unavailable(
-                    f"shard {shard}, which has the query's product, is away", reason="SHARDS_UNAVAILABLE"
-                )
-            found |= {product.product_id: product for product in outcome.products}
+        for (shard, product_ids), outcome in zip(owned.items(), outcomes, strict=True):
+            if not isinstance(outcome, VitrineError):
+                found |= {product.product_id: product for product in outcome.response.products}
+                # One that has caught up knows what there is not.
+                if not outcome.is_behind or found.keys() >= set(product_ids):
+                    continue
+            raise Unavailable(
+                f"shard {shard.place.shard}, which has the query's product, is away",
+                reason="SHARDS_UNAVAILABLE",
+            )
         for product_id in request.product_ids:
             if product_id not in found or not found[product_id].photos:
                 raise NotFound(f"there is no product {product_id} with a photo in this catalogue")
         return found
 
     async def _gather(
-        self,
-        methods: Sequence[grpc.aio.UnaryUnaryMultiCallable[Any, Response]],
-        requests: Sequence[Any],
-        min_revision: int,
-    ) -> list[Response | VitrineError]:
+        self, rpc: Rpc[Request, Response], requests: Mapping[Replicas, Request], min_revision: int
+    ) -> list[Answer[Response] | VitrineError]:
         """Each shard's answer, or why there is none; raises what is no failure of a shard."""
         # A shard may have to wait for a revision: then it has as long as the caller.
         most_s = 3600.0 if min_revision else self._timeout_s
         timeout_s = min(most_s, deadline.remaining_s(3600.0) * SHARE_OF_DEADLINE)
-        calls: list[Coroutine[Any, Any, Response]] = [
-            upstream.ask("shard", method, request, timeout_s=timeout_s)
-            for method, request in zip(methods, requests, strict=True)
+        calls = [
+            self._calls.ask(shard, rpc, request, min_revision=min_revision, timeout_s=timeout_s)
+            for shard, request in requests.items()
         ]
-        outcomes: list[Response | VitrineError] = []
+        outcomes: list[Answer[Response] | VitrineError] = []
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(outcome, VitrineError):
                 self._refuse(outcome, min_revision)

@@ -165,8 +165,11 @@ class FakeRanker(ranker_pb2_grpc.RankerServiceServicer):
 class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
     """Holds what `take` gave it and searches with plain numpy. Filters test equality of texts alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, shard: int = 0, shards: int = 1) -> None:
         self.fault = Fault()
+        self.shard = shard
+        self.shards = shards
+        self.caught_up = True
         self.revision = 0
         self.products: dict[str, catalog_pb2.Change] = {}
         self.requests: list[vectorsearch_pb2.SearchVectorsRequest] = []
@@ -245,7 +248,25 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
         )
 
     async def GetShardStatus(self, request: Any, context: Any) -> vectorsearch_pb2.GetShardStatusResponse:
-        return vectorsearch_pb2.GetShardStatusResponse(revision=self.revision)
+        return vectorsearch_pb2.GetShardStatusResponse(
+            shard=self.shard,
+            shards=self.shards,
+            revision=self.revision,
+            feed_revision=self.revision,
+            caught_up=self.caught_up,
+        )
+
+    async def BatchSearchVectors(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def CountFacets(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def CompactShard(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def SnapshotShard(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
 
     def _check(self, min_revision: int) -> None:
         if min_revision > self.revision:

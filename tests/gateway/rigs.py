@@ -138,7 +138,7 @@ def ids(response: search_pb2.SearchResponse) -> list[str]:
 async def rigged(data_dir: Path, *, shards: int = 2, **fields: Any) -> AsyncIterator[Rig]:
     """A gateway over fake services; `fields` are settings of the gateway."""
     embedder, ranker = FakeEmbedder(), FakeRanker()
-    fakes = [FakeShard() for _ in range(shards)]
+    fakes = [FakeShard(shard, shards) for shard in range(shards)]
     async with AsyncExitStack() as stack:
         service = embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"]
         embedder_target = await stack.enter_async_context(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.candidates import merged, merged_facets, visual_scores
-from vitrine.v1 import common_pb2
+from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 _ROW = st.tuples(
     st.integers(0, 60),
@@ -89,6 +89,79 @@ def test_shards_merge_into_one_order(
     found = _rows(merged(made, limit))
     assert [row[:3] for row in found] == [row[:3] for row in list(best.values())[:limit]]
     assert set(found) <= set(everything)
+
+
+_COPIES = st.lists(
+    st.tuples(
+        st.integers(0, 3), st.sampled_from("xyz"), st.sampled_from([None, 0.4, 1.0]), st.integers(-8, 8)
+    ),
+    max_size=40,
+)
+
+
+def _grouped_shards(
+    products: list[tuple[int, str, float | None, int]],
+) -> tuple[list[common_pb2.Candidates], dict[str, tuple[float, str | None, str | None]]]:
+    """Products over four shards, and each one's score, stated value and value stated or inferred."""
+    known: dict[str, tuple[float, str | None, str | None]] = {}
+    shards = []
+    for shard in range(4):
+        own = {f"p{n:02}": each for n, each in enumerate(products) if each[0] == shard}
+        order = sorted(own, key=lambda product_id: (-own[product_id][3] / 8, product_id))
+        for product_id, (_, value, probability, eighths) in own.items():
+            label = None if probability is None else value
+            known[product_id] = (eighths / 8, label if probability == 1.0 else None, label)
+        # Every shard has its own codes.
+        values = sorted({each[1] for each in own.values()}, reverse=bool(shard % 2))
+        codes = [-1 if own[each][2] is None else values.index(own[each][1]) for each in order]
+        cosines = np.array([own[each][3] / 8 for each in order], "<f4")
+        shards.append(
+            common_pb2.Candidates(
+                product_ids=order,
+                photo_ids=["front"] * len(order),
+                spaces=[common_pb2.SpaceScores(space="a", weight=1, cosines=cosines.tobytes())],
+                labels=[
+                    common_pb2.LabelColumn(
+                        name=name,
+                        values=values,
+                        codes=np.array(codes, "<i2").tobytes(),
+                        probabilities=np.array([own[each][2] or 0 for each in order], "<f4").tobytes(),
+                    )
+                    for name in ("colour", "inferred.colour")
+                ],
+            )
+        )
+    return shards, known
+
+
+@given(_COPIES, st.integers(1, 3), st.integers(1, 40), st.booleans())
+def test_a_cap_on_groups_holds_over_all_shards(
+    products: list[tuple[int, str, float | None, int]], size: int, limit: int, inferred: bool
+) -> None:
+    """The best so many of each value stay, wherever they are; inferred values count only when asked for."""
+    shards, known = _grouped_shards(products)
+    seen: dict[str, int] = {}
+    expected = []
+    for product_id in sorted(known, key=lambda each: (-known[each][0], each)):
+        _, stated, either = known[product_id]
+        value = either if inferred else stated
+        if value is not None:
+            seen[value] = seen.get(value, 0) + 1
+        if value is None or seen[value] <= size:
+            expected.append(product_id)
+    attribute = "inferred.colour" if inferred else "colour"
+    found = merged(shards, limit, vectorsearch_pb2.GroupBy(attribute=attribute, size=size))
+    assert list(found.product_ids) == expected[:limit]
+
+
+def test_products_without_the_column_are_not_capped() -> None:
+    """A shard that has no such attribute has no value of it."""
+    full = _shard([(1, 0.5, 0.5, "x"), (2, 0.25, 0.5, "x")])
+    bare = _shard([(4, 0.5, 0.5, "x"), (5, 0.25, 0.5, "x")])
+    del bare.labels[:]
+    full.labels[0].probabilities = np.ones(2, "<f4").tobytes()
+    found = merged([full, bare], 10, vectorsearch_pb2.GroupBy(attribute="colour", size=1))
+    assert list(found.product_ids) == ["p01", "p04", "p05"]
 
 
 def test_a_shard_without_columns_is_merged() -> None:

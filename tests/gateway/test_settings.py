@@ -8,8 +8,12 @@ from services.gateway.settings import GatewaySettings
 
 
 def test_shards_are_a_list_in_order() -> None:
-    """Targets are separated by commas, and their order is that of the shards."""
-    assert GatewaySettings.load(["--shards", "a:1, b:2"]).shard_targets == ["a:1", "b:2"]
+    """Shards are separated by commas in their order, the replicas of one by bars."""
+    assert GatewaySettings.load(["--shards", "a:1, b:2"]).shard_targets == [["a:1"], ["b:2"]]
+    settings = GatewaySettings.load(["--shards", "a:1|b:1,a:2", "--next-shards", "a:3 | b:3"])
+    assert settings.shard_targets == [["a:1", "b:1"], ["a:2"]]
+    assert settings.next_shard_targets == [["a:3", "b:3"]]
+    assert GatewaySettings.load([]).next_shard_targets == []
 
 
 def test_the_home_directory_is_meant() -> None:
@@ -17,11 +21,25 @@ def test_the_home_directory_is_meant() -> None:
     assert GatewaySettings.load(["--data-dir", "~/x"]).data_dir == Path.home() / "x"
 
 
-def test_a_missing_target_names_its_key(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("key", ["SHARDS", "NEXT_SHARDS"])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("a:1,,b:2", "needs one or more targets"),
+        ("a:1||b:2", "needs one or more targets"),
+        (" ", "needs one or more targets"),
+        (",".join(f"a:{port}" for port in range(65)), "names 65 shards"),
+        ("a:0," + "|".join(f"a:{port}" for port in range(1, 10)), "more than 8 replicas"),
+        ("a:1|b:1,a:1", "a target twice"),
+    ],
+)
+def test_what_is_no_set_of_shards_names_its_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str, value: str, problem: str
 ) -> None:
-    """A gap among the shards stops the process and tells the key."""
-    monkeypatch.setenv("VITRINE_GATEWAY_SHARDS", "a:1,,b:2")
+    """A gap among the shards, too many of them, or one target in two places stop the process."""
+    monkeypatch.setenv(f"VITRINE_GATEWAY_{key}", value)
     with pytest.raises(SystemExit):
         GatewaySettings.load([])
-    assert "VITRINE_GATEWAY_SHARDS" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"VITRINE_GATEWAY_{key} " in told
+    assert problem in told

@@ -67,7 +67,7 @@ async def embedder(
     port, metrics_port = free_port(), free_port()
     flags = {"--port": port, "--metrics-port": metrics_port, "--models-dir": models_dir}
     arguments = [*module, *(str(word) for flag in flags.items() for word in flag)]
-    async with _running(arguments, log, {}, lambda: _serves_grpc(port)) as process:
+    async with running(arguments, log, {}, lambda: serves_grpc(port)) as process:
         yield Server(process, port, metrics_port)
 
 
@@ -78,7 +78,7 @@ async def peer(
     """The server `benchmarks.peers.NAME`, which says at /health when it is ready."""
     port = free_port()
     command = [f"benchmarks.peers.{name}", "--port", str(port), *arguments]
-    async with _running(command, log, environment, lambda: _serves_http(port)) as process:
+    async with running(command, log, environment, lambda: _serves_http(port)) as process:
         yield Server(process, port)
 
 
@@ -90,12 +90,18 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def _running(
+async def running(
     arguments: Sequence[str],
     log: Path,
     environment: Mapping[str, str],
     is_ready: Callable[[], Awaitable[bool]],
+    *,
+    timeout_s: float = _START_TIMEOUT_S,
 ) -> AsyncIterator[psutil.Popen]:
+    """`python -m ARGUMENTS`, from when it is ready; ended with all that it started.
+
+    Raises RuntimeError with what it told when it ends, or is not ready in time.
+    """
     with log.open("w", encoding="utf-8") as file:
         # A session of its own, so that workers which a server leaves behind can be ended with it.
         process = psutil.Popen(
@@ -108,7 +114,7 @@ async def _running(
             start_new_session=True,
         )
     try:
-        give_up = time.monotonic() + _START_TIMEOUT_S
+        give_up = time.monotonic() + timeout_s
         while not await is_ready():
             if process.poll() is not None or time.monotonic() > give_up:
                 told = await asyncio.to_thread(log.read_text)
@@ -128,7 +134,8 @@ def _stop(process: psutil.Popen) -> None:
     process.wait(_STOP_TIMEOUT_S)
 
 
-async def _serves_grpc(port: int) -> bool:
+async def serves_grpc(port: int) -> bool:
+    """Whether a gRPC server on this machine is there and says that it is healthy."""
     channel = connect(f"{HOST}:{port}")
     try:
         stub = health_pb2_grpc.HealthStub(channel)

@@ -1,0 +1,1 @@
+"""The vectorsearch service against FAISS used plainly, and against its peers."""

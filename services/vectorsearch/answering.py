@@ -43,8 +43,7 @@ class Answerer:
         self, kind: Kind, searches: Sequence[Search]
     ) -> list[vectorsearch_pb2.SearchVectorsResponse | VitrineError]:
         """The answer of each search, or why there is none."""
-        # OpenMP keeps the number of helpers for each thread that calls it: this one works alone, and `lanes`
-        # are the help that there is.
+        # OpenMP keeps the number of helpers for each thread that calls it; `lanes` are all the help there is.
         faiss.omp_set_num_threads(1)
         started_at = time.perf_counter()
         catalog, generation, spaces = kind
@@ -55,8 +54,7 @@ class Answerer:
             revision = self._shard.revision
         going = [each for each in planned if isinstance(each, _Planned)]
         planned_at = time.perf_counter()
-        with self._lanes.search() as run:
-            found = search(view, [each.query for each in going], run=run) if going else []
+        found = search(view, [each.query for each in going], run=self._lanes.run) if going else []
         clock = StageClock()
         clock.record("filter", planned_at - started_at)
         clock.record("search", time.perf_counter() - planned_at)

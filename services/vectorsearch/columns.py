@@ -224,8 +224,10 @@ class Columns:
             if name not in columns:
                 column.clear(slot)
         for name, (values, probability) in columns.items():
-            if name in self._columns or len(self._columns) < MAX_COLUMNS:
-                self._columns.setdefault(name, Column()).put(slot, values, probability)
+            if name not in self._columns and len(self._columns) < MAX_COLUMNS:
+                self._columns[name] = Column()
+            if name in self._columns:
+                self._columns[name].put(slot, values, probability)
 
     def clear(self, slot: int) -> None:
         """Forget what is known of the product in `slot`."""

@@ -28,7 +28,10 @@ _numkong = cast(Any, numkong)
 _LEVELS = 127
 # Of a query in bytes, the second plane counts this much less than the first.
 _FINER = 254
+# So many rows stay in the processor's cache from one step to the next.
 _CACHED_ROWS = 128
+# Rows that are off by more of their length than this leave so much to score exactly that bytes are no gain.
+_MOST_OFF = 0.02
 # Rounding of one float32 operation.
 _UNIT = 2.0**-24
 
@@ -54,16 +57,13 @@ class Pack(Protocol):
 
     rows: int
     nbytes: int
-    # How far each row as packed is from what it was, float32 [rows]: a score may be off by that times the
-    # norm of the query. None where `error` has it in.
-    off: Floats | None
 
     def scores(self, asked: Asked) -> Floats:
         """About the inner products, float32 [q, rows]. The caller's to change."""
         ...
 
     def error(self, asked: Asked) -> npt.NDArray[np.float64]:
-        """How far from the exact inner product a score may be beside what `off` says: float64 [q]."""
+        """How far from the exact inner product a score may be: float64 [q]."""
         ...
 
 
@@ -89,10 +89,13 @@ def asked(vectors: Floats) -> Asked:
 
 
 def packed(matrix: Floats, precision: Precision) -> Pack:
-    """The rows of `matrix`, float32 [n, d], in that precision, or as they are where they do not fit it."""
+    """The rows of `matrix`, float32 [n, d], in that precision, or a finer one if it is too coarse."""
     if precision == "sq8":
-        return _Bytes(matrix)
-    if precision == "flat16" and np.abs(matrix).max(initial=0.0) < np.finfo(np.float16).max:
+        # A few rows tell of most that are not fit for it.
+        fit = _is_fit(_Coded(matrix[:_CACHED_ROWS])) and _is_fit(coded := _Coded(matrix))
+        if fit:
+            return _Bytes(coded)
+    if precision != "flat" and np.abs(matrix).max(initial=0.0) < np.finfo(np.float16).max:
         return _Halves(matrix)
     return Plain(matrix)
 
@@ -103,7 +106,6 @@ class Plain:
     def __init__(self, matrix: Floats) -> None:
         self.rows = len(matrix)
         self.nbytes = 0
-        self.off: Floats | None = None
         self._matrix = matrix
         self._norm = float(_norms(matrix).max(initial=0.0))
 
@@ -125,7 +127,6 @@ class _Halves:
     def __init__(self, matrix: Floats) -> None:
         halves: Halves = np.empty(matrix.shape, dtype=np.float16)
         off = norm = 0.0
-        # A few rows at a time stay in the processor's cache from one step to the next.
         for start in range(0, len(matrix), _CACHED_ROWS):
             some = matrix[start : start + _CACHED_ROWS]
             # NumKong converts three times as fast as numpy.
@@ -135,7 +136,6 @@ class _Halves:
             off = max(off, float(_norms(its_off).max()))
             norm = max(norm, float(_norms(some).max()))
         self.rows = len(matrix)
-        self.off: Floats | None = None
         # All rows are off by about as much, and by little: the greatest will do for all.
         self._off = off
         self._norm = norm + off
@@ -153,21 +153,39 @@ class _Halves:
         return asked.norms * self._off + asked.halves_off * self._norm + of_sums
 
 
-class _Bytes:
-    """Rows in int8, each with a step of its own; sums of bytes are exact."""
+class _Coded:
+    """Rows in int8, each with a step of its own: `codes` [n, d], `steps` [n]; the worst norm and loss."""
 
     def __init__(self, matrix: Floats) -> None:
-        steps = np.maximum(np.abs(matrix).max(axis=1), np.float32(1e-30)) / np.float32(_LEVELS)
-        codes = np.rint(matrix / steps[:, None])
-        off = matrix - codes * steps[:, None]
-        self.rows = len(matrix)
-        # A row with one great number is off by several times as much as others.
-        self.off: Floats | None = _norms(off)
-        self._steps = steps
-        self._norm = float((_norms(matrix) + self.off).max(initial=0.0))
-        self._rounding = _rounding(matrix.shape[1])
-        self._packed = _numkong.dots_pack(codes.astype(np.int8), dtype="int8")
-        self.nbytes = int(self._packed.nbytes) + steps.nbytes + self.off.nbytes
+        self.codes: npt.NDArray[np.int8] = np.empty(matrix.shape, dtype=np.int8)
+        self.steps: Floats = np.empty(len(matrix), dtype=np.float32)
+        self.off = self.norm = 0.0
+        for start in range(0, len(matrix), _CACHED_ROWS):
+            some = matrix[start : start + _CACHED_ROWS]
+            steps = np.maximum(np.abs(some).max(axis=1), np.float32(1e-30)) / np.float32(_LEVELS)
+            codes = np.rint(some / steps[:, None])
+            self.codes[start : start + _CACHED_ROWS] = codes
+            self.steps[start : start + _CACHED_ROWS] = steps
+            self.off = max(self.off, float(_norms(some - codes * steps[:, None]).max()))
+            self.norm = max(self.norm, float(_norms(some).max()))
+
+
+def _is_fit(coded: _Coded) -> bool:
+    """Whether no row lost much. Rows with a few great numbers each do."""
+    return coded.off <= _MOST_OFF * coded.norm
+
+
+class _Bytes:
+    """Rows in int8; sums of bytes are exact."""
+
+    def __init__(self, coded: _Coded) -> None:
+        self.rows, dimension = coded.codes.shape
+        self._steps = coded.steps
+        self._off = coded.off
+        self._norm = coded.norm + coded.off
+        self._rounding = _rounding(dimension)
+        self._packed = _numkong.dots_pack(coded.codes, dtype="int8")
+        self.nbytes = int(self._packed.nbytes) + self._steps.nbytes
 
     def scores(self, asked: Asked) -> Floats:
         """See Pack."""
@@ -183,7 +201,7 @@ class _Bytes:
     def error(self, asked: Asked) -> npt.NDArray[np.float64]:
         """See Pack."""
         of_sums = (asked.norms + asked.planes_off) * (self._norm * self._rounding)
-        return asked.planes_off * self._norm + of_sums
+        return asked.norms * self._off + asked.planes_off * self._norm + of_sums
 
 
 def _norms(matrix: Floats) -> Floats:

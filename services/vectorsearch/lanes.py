@@ -1,15 +1,12 @@
-"""Idle threads lend a hand: a search that runs alone spreads its kernels over them.
+"""Threads that share the work of one batch of searches.
 
-Reading the rows takes most of a search, and one thread cannot read as fast as the memory can. Under load
-every search keeps to its own thread instead, which gives the most searches a second.
+Reading the rows takes most of a search, and one thread cannot read as fast as the memory can.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Protocol
 
@@ -36,33 +33,17 @@ def alone(kernel: Kernel, rows: int, width: int) -> None:  # noqa: ARG001 - a Ru
 
 
 class Lanes:
-    """The threads that searches share; `threads` of them at most work for one search."""
+    """So many threads, that of the caller among them."""
 
     def __init__(self, threads: int) -> None:
         self._lanes = threads
-        self._lock = threading.Lock()
-        self._searches = 0
         self._helpers = ThreadPoolExecutor(
             max(1, threads - 1), "lane", initializer=faiss.omp_set_num_threads, initargs=(1,)
         )
 
-    @contextmanager
-    def search(self) -> Iterator[Run]:
-        """How to run the kernels of one search, which lasts as long as this."""
-        with self._lock:
-            self._searches += 1
-        try:
-            yield self._run
-        finally:
-            with self._lock:
-                self._searches -= 1
-
-    def shutdown(self) -> None:
-        """Let the threads end."""
-        self._helpers.shutdown()
-
-    def _run(self, kernel: Kernel, rows: int, width: int) -> None:
-        if self._searches > 1 or self._lanes == 1 or rows * width < _MIN_NUMBERS:
+    def run(self, kernel: Kernel, rows: int, width: int) -> None:
+        """See Run."""
+        if self._lanes == 1 or rows * width < _MIN_NUMBERS:
             kernel(0, rows)
             return
         cuts = [rows * lane // self._lanes for lane in range(self._lanes + 1)]
@@ -74,3 +55,7 @@ class Lanes:
             wait(others)
         for other in others:
             other.result()
+
+    def shutdown(self) -> None:
+        """Let the threads end."""
+        self._helpers.shutdown()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.vectorsearch.kernels import Floats, Indices, inner_products_at
+from services.vectorsearch.lanes import Run
 from services.vectorsearch.views import Part
 
 Keys = npt.NDArray[np.int64]
@@ -45,20 +46,32 @@ class Scored:
 
 
 def scored(
-    parts: Sequence[Part], pairs: Sequence[tuple[Indices, Indices]], spaces: Sequence[SpaceBatch]
+    parts: Sequence[Part],
+    pairs: Sequence[tuple[Indices, Indices]],
+    spaces: Sequence[SpaceBatch],
+    run: Run,
 ) -> Scored:
-    """Score pairs, given for each part as queries and rows in order of the query."""
+    """Score pairs, given for each part as queries and rows in order of the query.
+
+    `run` may spread the parts over threads.
+    """
     none: Indices = np.empty(0, dtype=np.int64)
     queries = np.concatenate([none, *(each for each, _ in pairs)])
     rows = np.concatenate([none, *(each for _, each in pairs)])
     cosines: Floats = np.empty((len(spaces), len(queries)), dtype=np.float32)
-    start = 0
-    for part, (its_queries, its_rows) in zip(parts, pairs, strict=True):
-        stop = start + len(its_rows)
-        if stop > start:
-            for number, each in enumerate(spaces):
-                cosines[number, start:stop] = _cosines(part, each, its_queries, its_rows)
-        start = stop
+    starts = np.cumsum([0, *(len(each) for each, _ in pairs)]).tolist()
+
+    def kernel(first: int, last: int) -> None:
+        for number in range(first, last):
+            its_queries, its_rows = pairs[number]
+            if len(its_rows):
+                for place, each in enumerate(spaces):
+                    cosines[place, starts[number] : starts[number + 1]] = _cosines(
+                        parts[number], each, its_queries, its_rows
+                    )
+
+    numbers = len(queries) * sum(each.vectors.shape[1] for each in spaces)
+    run(kernel, len(parts), numbers // max(1, len(parts)))
     totals = np.zeros(len(queries))
     for each, its_cosines in zip(spaces, cosines, strict=True):
         measured = its_cosines.astype(np.float64)

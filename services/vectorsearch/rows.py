@@ -181,10 +181,11 @@ class CatalogRows:
             pass
 
     def sparse(self, most_dead: float = MAX_DEAD_SHARE) -> list[Segment]:
-        """The full segments of which more than this share is dead."""
-        return [
+        """The full segments of which more than this share is dead, the deadest first."""
+        sparse = [
             segment for segment in self.segments if segment.full and segment.dead > most_dead * segment.size
         ]
+        return sorted(sparse, key=lambda segment: segment.live)
 
     def compact(self, sparse: Segment, products_at_most: int) -> bool:
         """Do a part of getting rid of a full segment; whether it is gone.

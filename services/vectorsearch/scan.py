@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from services.vectorsearch.bar import Bar
 from services.vectorsearch.columns import Mask
-from services.vectorsearch.first_pass import Asked, Pack, asked
+from services.vectorsearch.first_pass import Asked, asked
 from services.vectorsearch.kernels import Floats, Indices
 from services.vectorsearch.lanes import Run
 from services.vectorsearch.views import Part
+
+# Scores that are looked at together: as many as stay in the processor's cache.
+_AT_ONCE = 1 << 20
 
 # Scores are compared in millionths, so what is this close may be equal.
 _SLACK = 2e-6
@@ -43,12 +46,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Survivors:
-    """Rows of one part that may be among the best: pairs of a query and a row, in that order."""
+    """Rows that may be among the best: a query, the number of a part and a row of it each, in that order."""
 
-    part: int
     queries: Indices
+    parts: Indices
     rows: Indices
-    # float32 [pairs]: no exact score is above it.
+    # float32: no exact score is above it.
     highest: Floats
 
 
@@ -70,9 +73,8 @@ def scan(
 
     def lane(start: int, stop: int) -> None:
         bar = _bar(wanted)
-        done.append(
-            (bar, [_survivors(part, parts[part], spaces, wanted, bar) for part in range(start, stop)])
-        )
+        groups = _groups(parts, start, stop, _AT_ONCE // len(wanted))
+        done.append((bar, [_survivors(parts, group, spaces, wanted, bar) for group in groups]))
 
     numbers = sum(len(each.asked.vectors[0]) for each in spaces) * sum(part.size for part in parts)
     run(lane, len(parts), numbers // max(1, len(parts)))
@@ -87,38 +89,61 @@ def _bar(wanted: Sequence[Wanted]) -> Bar:
     return Bar([each.depth for each in wanted], [each.floor - _SLACK for each in wanted])
 
 
+def _groups(parts: Sequence[Part], start: int, stop: int, rows: int) -> list[range]:
+    """Parts that are looked at together: for few queries many, for many queries as few as one."""
+    groups = []
+    while start < stop:
+        end = start + 1
+        size = parts[start].size
+        while end < stop and size + parts[end].size <= rows:
+            size += parts[end].size
+            end += 1
+        groups.append(range(start, end))
+        start = end
+    return groups
+
+
 def _survivors(
-    number: int, part: Part, spaces: Sequence[SpaceBatch], wanted: Sequence[Wanted], bar: Bar
+    parts: Sequence[Part],
+    group: range,
+    spaces: Sequence[SpaceBatch],
+    wanted: Sequence[Wanted],
+    bar: Bar,
 ) -> Survivors:
-    lowest, margin, error = _bounds(part, spaces)
+    bounds = [_bounds(parts[number], spaces) for number in group]
+    scores = _joined([each for each, _ in bounds])
+    error = np.max([each for _, each in bounds], axis=0)
+    sizes = [parts[number].size for number in group]
     for query, each in enumerate(wanted):
-        mask = each.masks[number]
-        if mask is not None:
-            np.copyto(lowest[query], np.float32(-np.inf), where=~mask)
-    bar.rise(lowest, error)
-    highest = lowest
-    if margin is not None:
-        margin *= np.float32(2)
-        highest += margin
+        masks = [each.masks[number] for number in group]
+        if any(mask is not None for mask in masks):
+            passing = np.concatenate(
+                [
+                    np.ones(size, np.bool_) if mask is None else mask
+                    for size, mask in zip(sizes, masks, strict=True)
+                ]
+            )
+            np.copyto(scores[query], np.float32(-np.inf), where=~passing)
+    bar.rise(scores, error)
     least = (bar.levels - error).astype(np.float32)
     # Rounding must not raise it; and a row that is none stays none where every row will do.
     np.nextafter(least, np.float32(-np.inf), out=least)
     np.maximum(least, np.finfo(np.float32).min, out=least)
-    pairs = np.flatnonzero(highest >= least[:, None])
-    queries, rows = np.divmod(pairs, part.size)
-    reach = highest.reshape(-1)[pairs] + (error.astype(np.float32) * np.float32(1.0001))[queries]
-    return Survivors(number, queries, rows, reach)
+    pairs = np.flatnonzero(scores >= least[:, None])
+    queries, places = np.divmod(pairs, scores.shape[1])
+    ends: Indices = np.cumsum(sizes)
+    owners = np.searchsorted(ends, places, side="right")
+    return Survivors(
+        queries,
+        owners + group.start,
+        places - (ends - np.array(sizes))[owners],
+        scores.reshape(-1)[pairs] + (error.astype(np.float32) * np.float32(1.0001))[queries],
+    )
 
 
-def _bounds(
-    part: Part, spaces: Sequence[SpaceBatch]
-) -> tuple[Floats, Floats | None, npt.NDArray[np.float64]]:
-    """The least that the weighted sums may be, float32 [q, size], but for `error`, float64 [q].
-
-    Between them: twice the second, float32 [q, size], more and they may be no more, but for `error`.
-    """
+def _bounds(part: Part, spaces: Sequence[SpaceBatch]) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """Weighted sums float32 [q, size], and how far they may be from the exact ones, float64 [q]."""
     total: Floats | None = None
-    margin: Floats | None = None
     error: npt.NDArray[np.float64] = np.full(len(spaces[0].neutral), _SLACK)
     for each in spaces:
         packs = part.packs.get(each.space)
@@ -127,27 +152,12 @@ def _bounds(
         else:
             scores = _joined([pack.scores(each.asked) for pack in packs])
             error += np.max([pack.error(each.asked) for pack in packs], axis=0)
-            off = _off(packs)
             present = part.present[each.space]
             if present is not None:
                 scores[:, ~present] = each.neutral
-            if off is not None:
-                its_margin = each.asked.norms.astype(np.float32)[:, None] * off
-                margin = its_margin if margin is None else np.add(margin, its_margin, out=margin)
         total = scores if total is None else np.add(total, scores, out=total)
     assert total is not None
-    if margin is not None:
-        total -= margin
-    return total, margin, error
-
-
-def _off(packs: Sequence[Pack]) -> Floats | None:
-    """float32 [size], or None where it is nothing everywhere."""
-    if all(pack.off is None for pack in packs):
-        return None
-    return np.concatenate(
-        [np.zeros(pack.rows, dtype=np.float32) if pack.off is None else pack.off for pack in packs]
-    )
+    return total, error
 
 
 def _joined(scores: list[Floats]) -> Floats:
@@ -156,4 +166,4 @@ def _joined(scores: list[Floats]) -> Floats:
 
 def _above(found: Survivors, levels: Floats) -> Survivors:
     kept = found.highest >= levels[found.queries]
-    return Survivors(found.part, found.queries[kept], found.rows[kept], found.highest[kept])
+    return Survivors(found.queries[kept], found.parts[kept], found.rows[kept], found.highest[kept])

@@ -136,7 +136,8 @@ def _scored(view: View, searches: Sequence[_Search], run: Run) -> Scored:
         its = [searches[number] for number in scanned]
         masks = [each.masks for each in its]
         for survivors in _scanned(view.most_photos, view.parts, its, masks, run):
-            pairs[survivors.part].append((numbers[survivors.queries], survivors.rows))
+            for part, (queries, rows) in _by_part(survivors):
+                pairs[part].append((numbers[queries], rows))
     for number, each in enumerate(searches):
         if each.plan == "gather":
             for part, mask in enumerate(each.masks):
@@ -156,7 +157,7 @@ def _scored(view: View, searches: Sequence[_Search], run: Run) -> Scored:
         )
         for column in zip(*(each.query.spaces for each in searches), strict=True)
     ]
-    found = rescoring.scored(view.parts, [_in_order(each) for each in pairs], spaces)
+    found = rescoring.scored(view.parts, [_in_order(each) for each in pairs], spaces, run)
     order = np.argsort(found.queries, kind="stable")
     starts = np.searchsorted(found.queries[order], np.arange(len(searches) + 1))
     for number, each in enumerate(searches):
@@ -226,8 +227,20 @@ def _named(view: View, searches: Sequence[_Search], run: Run) -> list[Pairs]:
         for each in searches
     ]
     for survivors in _scanned(view.most_photos, parts, searches, masks, run):
-        pairs[tail[survivors.part]].append((survivors.queries, survivors.rows))
+        for part, found in _by_part(survivors):
+            pairs[tail[part]].append(found)
     return [_in_order(each) for each in pairs]
+
+
+def _by_part(survivors: Survivors) -> list[tuple[int, Pairs]]:
+    """Pairs of a query and a row for each part that has some, in order of the query."""
+    order = np.argsort(survivors.parts, kind="stable")
+    parts, starts = np.unique(survivors.parts[order], return_index=True)
+    stops = [*starts.tolist(), len(order)][1:]
+    return [
+        (part, (survivors.queries[order[start:stop]], survivors.rows[order[start:stop]]))
+        for part, start, stop in zip(parts.tolist(), starts.tolist(), stops, strict=True)
+    ]
 
 
 def _from(part: Part, mask: Mask | None, row: int) -> Mask | None:

@@ -31,12 +31,14 @@ _MAX_BATCH_BYTES = 64 << 20
 class Searching:
     """The way of a search from its caller to an answerer's thread and back."""
 
-    def __init__(self, answerer: Answerer, *, threads: int, limits: AdmissionLimits) -> None:
+    def __init__(self, answerer: Answerer, limits: AdmissionLimits) -> None:
         self._admission = Admission(limits, metrics.ITEMS)
         self.stage: Stage[Search, vectorsearch_pb2.SearchVectorsResponse] = Stage(
             "search",
             answerer.answer,
-            workers=threads,
+            # One batch at a time, on all threads: of two under way each would be half as large, take almost
+            # as long, and want the interpreter while the other has it.
+            workers=1,
             limits=BatchLimits(MAX_BATCH, _MAX_BATCH_BYTES),
             durations=Durations(_GUESS_S),
             metrics=metrics.SEARCH,

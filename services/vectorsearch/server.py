@@ -31,7 +31,7 @@ from vitrine.v1 import catalog_pb2_grpc, vectorsearch_pb2, vectorsearch_pb2_grpc
 
 Result = TypeVar("Result")
 
-_SWITCH_INTERVAL_S = 2e-5
+_SWITCH_INTERVAL_S = 1e-4
 
 # Threads for what is looked up and counted beside searches.
 _LOOKUP_THREADS = 2
@@ -202,8 +202,7 @@ async def main(settings: Settings) -> None:
     indexing = Indexing(shard, kinds, devices)
     searching = Searching(
         Answerer(shard, lanes),
-        threads=settings.search_threads,
-        limits=AdmissionLimits(settings.max_queued_searches, settings.max_queued_bytes),
+        AdmissionLimits(settings.max_queued_searches, settings.max_queued_bytes),
     )
     # An empty list asks for all buckets.
     buckets = buckets_of(settings.shard, settings.shards) if settings.shards > 1 else []

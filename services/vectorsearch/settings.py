@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     )
     data_dir: Path = Field(Path("var/vectorsearch"), description="Where snapshots and the journal are kept.")
     search_threads: int = Field(
-        2, ge=1, le=256, description="Batches of searches run at once; one that runs alone takes all threads."
+        2, ge=1, le=256, description="Threads that share the work of a batch of searches."
     )
     max_queued_searches: int = Field(
         1_024, ge=1, le=100_000, description="Searches admitted and not yet answered; more are refused."

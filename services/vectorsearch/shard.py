@@ -19,7 +19,8 @@ from services.mesh.errors import VitrineError
 from services.vectorsearch.changes import Change, Deleted, Described, Written
 from services.vectorsearch.first_pass import Precision
 from services.vectorsearch.lock import SharedLock
-from services.vectorsearch.rows import MAX_DEAD_SHARE, SEGMENT_ROWS, CatalogRows, Space
+from services.vectorsearch.rows import SEGMENT_ROWS, CatalogRows, Space
+from services.vectorsearch.segment import Segment
 from services.vectorsearch.storage import freezing
 from services.vectorsearch.storage.freezing import FrozenRows
 
@@ -27,6 +28,10 @@ from services.vectorsearch.storage.freezing import FrozenRows
 _APPLIED_AT_ONCE = 16
 _DROPPED_AT_ONCE = 256
 _COMPACTED_AT_ONCE = 32
+
+# Products that compaction moves whenever changes were applied: a few, and more with every change.
+_MOVES_AT_LEAST = 32
+_MOVES_A_CHANGE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ class Shard:
         if revision is not None:
             with self._lock.exclusive():
                 self.revision = max(self.revision, revision)
-        self._settle()
+        self._settle(len(changes))
         return refused
 
     def retain(self, seen: Iterable[tuple[str, str]], *, revision: int, anew: bool = False) -> None:
@@ -141,23 +146,36 @@ class Shard:
         kept: defaultdict[str, set[str]] = defaultdict(set)
         for catalog, product_id in seen:
             kept[catalog].add(product_id)
+        dropped = 0
         for catalog, rows in self._all():
             gone = [
                 product_id
                 for product_id in rows.missing_from(kept[catalog])
                 if anew or rows.products[product_id].revision <= revision
             ]
+            dropped += len(gone)
             for start in range(0, len(gone), _DROPPED_AT_ONCE):
                 with self._lock.exclusive():
                     for product_id in gone[start : start + _DROPPED_AT_ONCE]:
                         rows.delete(product_id)
         with self._lock.exclusive():
             self.revision = revision if anew else max(self.revision, revision)
-        self._settle()
+        self._settle(dropped)
 
     def compact(self) -> Compacted:
         """Empty every full segment that has a dead row."""
-        return self._compact(most_dead=0.0)
+        segments = moved = 0
+        for _, rows in self._all():
+            # Those that are sparse now, and not until none is: products with more photos than half a segment
+            # could be moved round for ever.
+            for segment in rows.sparse(0.0):
+                moved += segment.live
+                while not self._compact(rows, segment):
+                    # Or what is moved would be read at full precision for as long as it lasts.
+                    rows.pack()
+                segments += 1
+            rows.pack()
+        return Compacted(segments, moved)
 
     def sizes(self) -> list[GenerationSize]:
         """What is held, by catalogue and generation. To be read under `reading` or by the writer."""
@@ -217,27 +235,22 @@ class Shard:
                 case Deleted() if product is not None:
                     rows.delete(change.product_id)
 
-    def _settle(self) -> None:
-        """What is put off until changes are applied, and done while searches go on."""
-        self._compact(most_dead=MAX_DEAD_SHARE)
+    def _settle(self, changes: int) -> None:
+        """What is put off until changes are applied, and done while searches go on.
+
+        A row that died makes four others move at most, so compaction keeps up with what it has to do when it
+        does a little more with every change, and never holds the feed up for long.
+        """
         for _, rows in self._all():
+            moves = _MOVES_AT_LEAST + _MOVES_A_CHANGE * changes
+            for segment in rows.sparse():
+                while moves > 0 and not self._compact(rows, segment):
+                    moves -= _COMPACTED_AT_ONCE
             rows.pack()
 
-    def _compact(self, most_dead: float) -> Compacted:
-        segments = moved = 0
-        for _, rows in self._all():
-            # Those that are sparse now, and not until none is: products with more photos than half a segment
-            # could be moved round for ever.
-            for segment in rows.sparse(most_dead):
-                moved += segment.live
-                gone = False
-                while not gone:
-                    with self._lock.exclusive():
-                        gone = rows.compact(segment, _COMPACTED_AT_ONCE)
-                    # Or what is moved would be read at full precision for as long as it lasts.
-                    rows.pack()
-                segments += 1
-        return Compacted(segments, moved)
+    def _compact(self, rows: CatalogRows, segment: Segment) -> bool:
+        with self._lock.exclusive():
+            return rows.compact(segment, _COMPACTED_AT_ONCE)
 
     def _all(self) -> list[tuple[str, CatalogRows]]:
         return [(catalog, rows) for catalog, _, rows in self.all_rows()]

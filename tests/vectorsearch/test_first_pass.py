@@ -31,17 +31,18 @@ def beyond(pack: Pack, matrix: Floats, queries: Floats) -> float:
     ready = asked(queries)
     exact = queries.astype(np.float64) @ matrix.astype(np.float64).T
     bound = pack.error(ready)[:, None]
-    if pack.off is not None:
-        bound = bound + ready.norms[:, None] * pack.off.astype(np.float64)
     return float((np.abs(pack.scores(ready) - exact) - bound).max())
 
 
 @settings(max_examples=200, deadline=None)
 @given(matrices(6), st.sampled_from(PRECISIONS), st.integers(1, 3))
 def test_no_score_is_further_off_than_it_says(both: Floats, precision: Precision, queries: int) -> None:
-    """Whatever the numbers, a score differs from the exact one by no more than the bound."""
+    """Whatever the numbers, a score differs from the exact one by no more than the bound.
+
+    But for what is too small to have a square in float32; a search allows for 2e-6.
+    """
     asking, matrix = both[:queries], both[queries:]
-    assert beyond(packed(matrix, precision), matrix, asking) <= 1e-30
+    assert beyond(packed(matrix, precision), matrix, asking) <= 1e-15
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -53,8 +54,7 @@ def test_bounds_are_tight_enough_to_tell_neighbours_apart(precision: Precision, 
     vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     pack, ready = packed(vectors, precision), asked(vectors[:4])
     assert pack.rows == 600
-    off = 0.0 if pack.off is None else float(pack.off.max())
-    assert pack.error(ready).max() + off <= {"flat": 3e-4, "flat16": 1.2e-3, "sq8": 2e-2}[precision]
+    assert pack.error(ready).max() <= {"flat": 3e-4, "flat16": 1.2e-3, "sq8": 2e-2}[precision]
     assert beyond(pack, vectors, vectors[:4]) <= 0
 
 
@@ -72,6 +72,17 @@ def test_numbers_that_half_precision_has_not_are_left_as_they_are() -> None:
     pack = packed(matrix, "flat16")
     assert isinstance(pack, Plain)
     assert pack.scores(asked(np.array([[0.0, 1.0]], dtype=np.float32))).tolist() == [[1.0, 0.25]]
+
+
+def test_rows_that_bytes_are_too_coarse_for_come_in_half_precision() -> None:
+    """One great number a row takes the steps that the small ones need; one such row is enough."""
+    vectors = np.random.default_rng(0).normal(0, 0.04, (256, 512)).astype(np.float32)
+    sizes = {precision: packed(vectors, precision).nbytes for precision in PRECISIONS}
+    assert packed(vectors, "sq8").nbytes == sizes["sq8"] < sizes["flat16"]
+    for row in (0, 200):
+        spoiled = vectors.copy()
+        spoiled[row, 7] = 3.0
+        assert packed(spoiled, "sq8").nbytes == sizes["flat16"]
 
 
 def test_a_query_of_nothing_scores_nothing() -> None:

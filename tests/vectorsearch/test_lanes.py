@@ -19,12 +19,11 @@ def lanes() -> Iterator[Lanes]:
 def parts_of(lanes: Lanes, rows: int, width: int) -> list[tuple[int, int]]:
     """The parts that a kernel was run over, in order of rows."""
     parts: list[tuple[int, int]] = []
-    with lanes.search() as run:
-        run(lambda start, stop: parts.append((start, stop)), rows, width)
+    lanes.run(lambda start, stop: parts.append((start, stop)), rows, width)
     return sorted(parts)
 
 
-def test_a_search_alone_is_spread_over_all_lanes(lanes: Lanes) -> None:
+def test_work_is_spread_over_all_lanes(lanes: Lanes) -> None:
     """Every row is computed once, in as many parts as there are lanes."""
     assert parts_of(lanes, 10, WIDE) == [(0, 3), (3, 6), (6, 10)]
 
@@ -32,13 +31,6 @@ def test_a_search_alone_is_spread_over_all_lanes(lanes: Lanes) -> None:
 def test_small_work_stays_in_its_thread(lanes: Lanes) -> None:
     """Waking a thread would take longer than the work."""
     assert parts_of(lanes, 10, 8) == [(0, 10)]
-
-
-def test_searches_at_the_same_time_keep_to_their_own_threads(lanes: Lanes) -> None:
-    """Under load nothing is spread, and spreading begins again once a search is alone."""
-    with lanes.search():
-        assert parts_of(lanes, 10, WIDE) == [(0, 10)]
-    assert len(parts_of(lanes, 10, WIDE)) == 3
 
 
 def test_a_failing_part_fails_the_search_after_all_parts_ended(lanes: Lanes) -> None:
@@ -50,8 +42,8 @@ def test_a_failing_part_fails_the_search_after_all_parts_ended(lanes: Lanes) -> 
             raise ValueError(f"rows {start} to {stop}")
         ended.append(start)
 
-    with pytest.raises(ValueError, match="rows 3 to 6"), lanes.search() as run:
-        run(kernel, 10, WIDE)
+    with pytest.raises(ValueError, match="rows 3 to 6"):
+        lanes.run(kernel, 10, WIDE)
     assert sorted(ended) == [0, 6]
 
 

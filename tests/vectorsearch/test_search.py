@@ -341,8 +341,7 @@ def test_a_search_alone_and_one_spread_over_threads_find_the_same(precision: Pre
     queries = [Query([SpaceQuery("wide", everyone.vectors[3], 1.0, 0.0)], 50)]
     view = view_of(everyone.rows, ["wide"])
     lanes = Lanes(3)
-    with lanes.search() as run:
-        (spread,) = search(view, queries, run=run)
+    (spread,) = search(view, queries, run=lanes.run)
     lanes.shutdown()
     (alone,) = search(view, queries)
     assert spread.product_ids == alone.product_ids

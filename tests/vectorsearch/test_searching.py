@@ -66,7 +66,7 @@ async def entered(gated: Gated) -> None:
 
 async def test_what_waits_is_answered_together(gated: Gated) -> None:
     """Searches that come while one is being answered make one batch, each with its own answer."""
-    searching = Searching(gated, threads=1, limits=LIMITS)
+    searching = Searching(gated, LIMITS)
     first = asyncio.create_task(searching.search([search_for(0)]))
     await entered(gated)
     others = [asyncio.create_task(searching.search([search_for(number)])) for number in range(1, 10)]
@@ -84,7 +84,7 @@ async def test_what_waits_is_answered_together(gated: Gated) -> None:
 async def test_one_that_cannot_be_answered_is_no_others_business(gated: Gated) -> None:
     """A vector of another model fails alone in its batch."""
     gated.gate.set()
-    searching = Searching(gated, threads=1, limits=LIMITS)
+    searching = Searching(gated, LIMITS)
     good, bad, late = await searching.search([search_for(1), search_for(2, model="other"), search_for(3)])
     searching.close()
     assert isinstance(bad, FailedPrecondition)
@@ -96,7 +96,7 @@ async def test_one_that_cannot_be_answered_is_no_others_business(gated: Gated) -
 async def test_searches_of_several_kinds_are_answered_one_kind_at_a_time(gated: Gated) -> None:
     """Another generation is another batch, and there being none of it is told to its callers alone."""
     gated.gate.set()
-    searching = Searching(gated, threads=1, limits=LIMITS)
+    searching = Searching(gated, LIMITS)
     good, other = await searching.search([search_for(1), search_for(1, generation="g2")])
     searching.close()
     assert not isinstance(good, VitrineError)
@@ -106,7 +106,7 @@ async def test_searches_of_several_kinds_are_answered_one_kind_at_a_time(gated: 
 
 async def test_more_than_there_is_room_for_is_refused_at_once(gated: Gated) -> None:
     """Beyond the limit a search is refused with the time after which to try again."""
-    searching = Searching(gated, threads=1, limits=AdmissionLimits(2, 1 << 20))
+    searching = Searching(gated, AdmissionLimits(2, 1 << 20))
     first = asyncio.create_task(searching.search([search_for(0)]))
     await entered(gated)
     second = asyncio.create_task(searching.search([search_for(1)]))
@@ -122,7 +122,7 @@ async def test_more_than_there_is_room_for_is_refused_at_once(gated: Gated) -> N
 
 async def test_who_left_is_not_answered(gated: Gated) -> None:
     """A search whose caller left while it waited is never begun."""
-    searching = Searching(gated, threads=1, limits=LIMITS)
+    searching = Searching(gated, LIMITS)
     first = asyncio.create_task(searching.search([search_for(0)]))
     await entered(gated)
     second = asyncio.create_task(searching.search([search_for(1)]))
@@ -141,7 +141,7 @@ async def test_who_left_is_not_answered(gated: Gated) -> None:
 
 async def test_a_deadline_that_cannot_be_kept_is_refused(gated: Gated) -> None:
     """While others are inside, who would be answered too late is told so before anything is done."""
-    searching = Searching(gated, threads=1, limits=LIMITS)
+    searching = Searching(gated, LIMITS)
     inside = [asyncio.create_task(searching.search([search_for(0) for _ in range(MAX_BATCH)]))]
     await entered(gated)
     with pytest.raises(VitrineError), deadline.within(1e-4):

@@ -64,22 +64,26 @@ class Indexing:
 
     def _look(self, key: Key, rows: CatalogRows) -> None:
         # Around a limit an index would come and go with every product: one that is there has some grace.
-        grace = _GRACE if key.space in rows.indexes else 1.0
-        kind = self._kinds.kind_of(key.space, int(rows.row_count * grace))
+        index = rows.indexes.get(key.space)
+        grace = _GRACE if index else 1.0
+        # No space has more vectors than there are rows, so mostly there is nothing to count.
+        if not is_approximate(self._kinds.kind_of(key.space, int(rows.row_count * grace))):
+            self._drop(key, rows)
+            return
+        living = [(segment, _living(segment, key.space)) for segment in rows.segments]
+        total = sum(int(np.count_nonzero(mask)) for _, mask in living)
+        kind = self._kinds.kind_of(key.space, int(total * grace))
         if not is_approximate(kind):
             self._drop(key, rows)
             return
         if self._builder.pending(key):
             return
-        index = rows.indexes.get(key.space)
         end_row = index.end_row if index else 0
-        living = [(segment, _living(segment, key.space)) for segment in rows.segments]
         within = sum(
             int(np.count_nonzero(mask[: max(0, end_row - segment.first_row)])) for segment, mask in living
         )
-        total = sum(int(np.count_nonzero(mask)) for _, mask in living)
         dead = index.rows - within if index else 0
-        if total and due(kind, index, tail_rows=total - within, dead_rows=dead):
+        if due(kind, index, tail_rows=total - within, dead_rows=dead):
             self._builder.order(Order(key, kind, _source(living, key.space)))
 
     def _publish(self, order: Order, index: ApproximateIndex) -> None:

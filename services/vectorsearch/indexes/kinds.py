@@ -14,7 +14,7 @@ Kind = Precision | ApproximateKind
 
 # In what precision rows are read first where an exact search is not asked for by its own kind: by `auto`, and
 # beside an approximate index.
-EXACT_DEFAULT: Precision = "flat16"
+EXACT_DEFAULT: Precision = "sq8"
 
 # An exact search of fewer rows takes no longer than a search of an index.
 MIN_ROWS = 8192

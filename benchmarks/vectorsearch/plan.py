@@ -23,14 +23,14 @@ class Plan:
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     sweep_passes: int = 2
     sweep_s: float = 0.3
-    rounds: int = 5
+    rounds: int = 4
     bare_s: float = 1.0
     served_s: float = 3.0
     singles: int = 200
     filter_rounds: int = 3
     filter_singles: int = 60
     kinds: tuple[str, ...] = ("flat", "flat16", "sq8", "ivf", "hnsw")
-    kind_rounds: int = 3
+    kind_rounds: int = 2
     kind_s: float = 2.0
     build_s: float = 900.0
     writing_rounds: int = 3
@@ -38,10 +38,10 @@ class Plan:
     writes_per_s: float = 1000.0
     hybrid_rows: int = 47_000
     restart_rows: int = 200_000
-    restarts: int = 3
+    restarts: int = 2
     peer_rows: int = 47_000
     peers: tuple[str, ...] = tuple(LIBRARIES)
-    peer_s: float = 4.0
+    peer_s: float = 3.0
 
 
 FULL = Plan()

@@ -15,6 +15,9 @@ Scores = npt.NDArray[np.float64]
 
 MAX_FACET_VALUES = 100
 
+# Shards compare scores in millionths.
+_SCORE_SCALE = 1e6
+
 _INFERRED = "inferred."
 
 
@@ -41,7 +44,7 @@ def merged(
         return shards[0]
     product_ids = [product_id for shard in shards for product_id in shard.product_ids]
     photo_ids = [photo_id for shard in shards for photo_id in shard.photo_ids]
-    negated = np.concatenate([-visual_scores(shard) for shard in shards]).tolist()
+    negated = np.concatenate([-np.rint(visual_scores(shard) * _SCORE_SCALE) for shard in shards]).tolist()
     order = sorted(zip(negated, product_ids, range(len(product_ids)), strict=True))
     first_of = {product_id: row for _, product_id, row in reversed(order)}
     best: Iterable[int] = (row for _, product_id, row in order if first_of[product_id] == row)

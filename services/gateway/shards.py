@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from services.mesh.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
     Unavailable,
     VitrineError,
 )
@@ -97,8 +98,8 @@ class Shards:
 
         With `group_by` its attribute must be among the `label_names`. `unknown_attributes` are those which
         every shard says no product has; none while a shard is missing.
-        Raises Unavailable when no shard answered, or one is not at `min_revision` yet; what they refuse is
-        raised.
+        Raises Unavailable when no shard answered, or one is not at `min_revision` yet, and ResourceExhausted
+        when none did and one has too much to do; what they refuse as wrong is raised.
         """
         shards = self._sets.in_use.shards
         outcomes = await self._gather(_SEARCH, dict.fromkeys(shards, request), request.min_revision)
@@ -109,6 +110,7 @@ class Shards:
         ]
         answers = [outcome.response for outcome in outcomes if not isinstance(outcome, VitrineError)]
         if not answers:
+            _raise_overload(outcomes)
             raise Unavailable("no shard can be reached", reason="SHARDS_UNAVAILABLE")
         unknown = frozenset.intersection(*(frozenset(answer.unknown_attributes) for answer in answers))
         return Found(
@@ -130,7 +132,8 @@ class Shards:
     ) -> dict[str, vectorsearch_pb2.ProductVectors]:
         """The vectors of products, by id, from the shards that own them.
 
-        Raises NotFound for a product that its shard does not hold, Unavailable for a shard that is away.
+        Raises NotFound for a product that its shard does not hold, Unavailable for a shard that is away, and
+        ResourceExhausted for one that refuses.
         """
         shards = self._sets.in_use.shards
         owned: dict[Replicas, list[str]] = {}
@@ -150,6 +153,7 @@ class Shards:
                 # One that has caught up knows what there is not.
                 if not outcome.is_behind or found.keys() >= set(product_ids):
                     continue
+            _raise_overload([outcome])
             raise Unavailable(
                 f"shard {shard.place.shard}, which has the query's product, is away",
                 reason="SHARDS_UNAVAILABLE",
@@ -174,7 +178,9 @@ class Shards:
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(outcome, VitrineError):
                 self._refuse(outcome, min_revision)
-                _log.warning("shard failed", error=outcome.message, reason=outcome.reason)
+                # Refusals come by the hundred, at the moment when a line each is wanted least.
+                tell = _log.debug if isinstance(outcome, ResourceExhausted) else _log.warning
+                tell("shard failed", error=outcome.message, reason=outcome.reason)
                 outcomes.append(outcome)
             elif isinstance(outcome, BaseException):
                 raise outcome
@@ -190,3 +196,10 @@ class Shards:
         late = isinstance(error.__cause__, DeadlineExceeded)
         if error.reason == NOT_REACHED or (min_revision and late):
             raise Unavailable(f"revision {min_revision} was not reached in time", reason=NOT_REACHED)
+
+
+def _raise_overload(outcomes: Iterable[object]) -> None:
+    """Raise the refusal of a shard that has too much to do, if one is among these."""
+    for outcome in outcomes:
+        if isinstance(outcome, ResourceExhausted):
+            raise outcome

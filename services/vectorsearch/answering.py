@@ -12,7 +12,7 @@ import numpy as np
 from services.mesh.errors import FailedPrecondition, VitrineError
 from services.mesh.stages import StageClock
 from services.vectorsearch import wire
-from services.vectorsearch.columns import Columns
+from services.vectorsearch.columns import Columns, Mask
 from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.requests import Kind, Search
 from services.vectorsearch.rows import CatalogRows
@@ -50,7 +50,7 @@ class Answerer:
         with self._shard.reading():
             rows = rows_of(self._shard, catalog, generation)
             planned = [_planned(rows, each) for each in searches]
-            view = view_of(rows, spaces)
+            view = view_of(rows, [space for space, _ in spaces])
             revision = self._shard.revision
         going = [each for each in planned if isinstance(each, _Planned)]
         planned_at = time.perf_counter()
@@ -112,7 +112,7 @@ def _planned(rows: CatalogRows, each: Search) -> _Planned | VitrineError:
         excluded=frozenset(product.slot for product in excluded),
         excluded_rows=sum(len(product.rows) for product in excluded),
         min_score=request.min_score if request.HasField("min_score") else -np.inf,
-        cap=_cap(rows, request),
+        cap=_cap(rows, request, passing),
         approximately=not request.exact,
     )
     attributes = [*each.narrowed.attributes(), *request.facet_attributes]
@@ -121,14 +121,16 @@ def _planned(rows: CatalogRows, each: Search) -> _Planned | VitrineError:
     return _Planned(each, query, facets, unknown(rows.columns, attributes, request.label_names))
 
 
-def _cap(rows: CatalogRows, request: vectorsearch_pb2.SearchVectorsRequest) -> Cap | None:
+def _cap(
+    rows: CatalogRows, request: vectorsearch_pb2.SearchVectorsRequest, passing: Mask | None
+) -> Cap | None:
     if not request.HasField("group_by"):
         return None
     column = rows.columns.get(request.group_by.attribute)
     if column is None:
         return None
     codes, _ = column.first(np.arange(len(rows.product_ids)))
-    return Cap(codes, request.group_by.size)
+    return Cap.of(codes, request.group_by.size, rows.searchable if passing is None else passing)
 
 
 def _response(

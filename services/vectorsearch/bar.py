@@ -14,18 +14,19 @@ import numpy.typing as npt
 
 from services.vectorsearch.kernels import Floats
 
-# More groups than this cost more than they save.
-_MOST_GROUPS = 8192
+# Groups a wanted row, where these are not too many; and as many as cost no more than they save.
 _GROUPS_PER_ROW = 8
+_USUAL_GROUPS = 8192
+_MOST_GROUPS = 1 << 17
 
 
 class Bar:
     """One bar a query. `depths` [q] says how many rows each query wants; `floors` [q] where it starts."""
 
     def __init__(self, depths: Sequence[int], floors: Sequence[float]) -> None:
-        groups = 1
-        while groups < min(_MOST_GROUPS, _GROUPS_PER_ROW * max(depths)):
-            groups *= 2
+        deepest = max(depths)
+        wanted = max(min(_USUAL_GROUPS, _GROUPS_PER_ROW * deepest), min(_MOST_GROUPS, 2 * deepest))
+        groups = 1 << (wanted - 1).bit_length()
         self._reachable = np.array(depths) <= groups
         # The place of the k-th best among the groups in ascending order.
         self._places = groups - np.minimum(depths, groups)
@@ -33,19 +34,29 @@ class Bar:
         self._queries = np.arange(len(depths))
         self._floors = np.array(floors, dtype=np.float64)
         self._best: Floats = np.full((len(depths), groups), -np.inf, dtype=np.float32)
+        # The group of the row that comes next.
+        self._next = 0
 
     def rise(self, scores: Floats, error: npt.NDArray[np.float64]) -> None:
         """Take in scores float32 [q, n] that are at most `error` [q] above the exact ones; -inf for none."""
         queries, groups = self._best.shape
         rows = scores.shape[1]
-        whole = rows // groups * groups
         margin = error.astype(np.float32)[:, None]
-        if whole:
-            best = scores[:, :whole].reshape(queries, rows // groups, groups).max(axis=1)
-            np.maximum(self._best, best - margin, out=self._best)
-        if whole < rows:
-            some = self._best[:, : rows - whole]
-            np.maximum(some, scores[:, whole:] - margin, out=some)
+        done = 0
+        while done < rows:
+            start = self._next
+            many = (rows - done) // groups if start == 0 else 0
+            if many:
+                taken = scores[:, done : done + many * groups]
+                best = taken.reshape(queries, many, groups).max(axis=1)
+                np.maximum(self._best, best - margin, out=self._best)
+                done += many * groups
+            else:
+                count = min(rows - done, groups - start)
+                some = self._best[:, start : start + count]
+                np.maximum(some, scores[:, done : done + count] - margin, out=some)
+                done += count
+                self._next = (start + count) % groups
 
     def join(self, other: Bar) -> None:
         """Take in what another bar of the same queries has seen of other rows."""

@@ -9,8 +9,9 @@ from services.vectorsearch.filters import Filter
 from services.vectorsearch.search import SpaceQuery
 from vitrine.v1 import vectorsearch_pb2
 
-# What searches must have in common to be worked on together: catalogue, generation, spaces.
-Kind = tuple[str, str, tuple[str, ...]]
+# What searches must have in common to be worked on together: catalogue, generation, spaces and their
+# dimensions.
+Kind = tuple[str, str, tuple[tuple[str, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Search:
     @property
     def kind(self) -> Kind:
         """See Kind."""
-        spaces = tuple(query.space for query, _ in self.queries)
+        spaces = tuple((query.space, len(query.vector)) for query, _ in self.queries)
         return self.request.catalog, self.request.generation, spaces
 
     @property

@@ -39,10 +39,21 @@ class SpaceQuery:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most `size` products of a group; `groups` int32 [slots] has the group of each, -1 for none."""
+    """At most `size` products of a group; `groups` int32 [slots] has the group of each, -1 for none.
+
+    No more than `reachable` products are left of all that pass.
+    """
 
     groups: Codes
     size: int
+    reachable: int
+
+    @classmethod
+    def of(cls, groups: Codes, size: int, among: Mask) -> Cap:
+        """The cap for products of `among`, bool [slots]."""
+        passing = groups[among]
+        counts = np.bincount(passing + 1)
+        return cls(groups, size, int(counts[0] + np.minimum(counts[1:], size).sum()) if len(counts) else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +291,10 @@ def _answer(view: View, each: _Search, found: Scored) -> tuple[Found, bool]:
     else:
         ranked = rescoring.best(found, pairs, ids.product_id, each.depth)
         pairs = _capped(ranked, query.cap.groups[found.slots[ranked]], query.cap.size)[: query.limit]
-        enough = len(pairs) == query.limit or each.depth >= view.rows or each.plan == "gather"
+        most = min(query.limit, query.cap.reachable)
+        # Fewer products than were looked for are all that pass, unless an index was asked.
+        everything = each.plan != "index" and len(ranked) < each.depth - len(query.excluded)
+        enough = len(pairs) >= most or everything or each.plan == "gather" or each.depth >= view.rows
     answer = Found(
         each.plan,
         each.rows_passed,

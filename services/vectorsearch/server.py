@@ -25,7 +25,7 @@ from services.vectorsearch.indexes.kinds import Kinds
 from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.searching import Searching
 from services.vectorsearch.settings import Settings
-from services.vectorsearch.shard import Shard
+from services.vectorsearch.shard import Compacted, Shard
 from services.vectorsearch.storage.durability import Durability
 from vitrine.v1 import catalog_pb2_grpc, vectorsearch_pb2, vectorsearch_pb2_grpc
 
@@ -60,6 +60,7 @@ class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
         self._writer = writer
         self._lookups = lookups
         self._settings = settings
+        self._compaction: asyncio.Future[Compacted] | None = None
 
     async def SearchVectors(
         self, request: vectorsearch_pb2.SearchVectorsRequest, _context: Any
@@ -85,7 +86,7 @@ class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
             except VitrineError as error:
                 outcome.status.CopyFrom(to_item(error))
         if searches:
-            await self._follower.reach(max(each.min_revision for each in request.requests))
+            await self._follower.reach(max(search.request.min_revision for _, search in searches))
             answers = await self._searching.search([search for _, search in searches])
             for (outcome, _), answer in zip(searches, answers, strict=True):
                 if isinstance(answer, VitrineError):
@@ -161,7 +162,10 @@ class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
         self, _request: vectorsearch_pb2.CompactShardRequest, _context: Any
     ) -> vectorsearch_pb2.CompactShardResponse:
         """See the proto."""
-        compacted = await self._in(self._writer, self._shard.compact)
+        # Whoever asks while it is being done has it done.
+        if self._compaction is None or self._compaction.done():
+            self._compaction = asyncio.ensure_future(self._in(self._writer, self._shard.compact))
+        compacted = await asyncio.shield(self._compaction)
         return vectorsearch_pb2.CompactShardResponse(segments=compacted.segments, rows=compacted.rows)
 
     async def SnapshotShard(

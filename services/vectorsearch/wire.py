@@ -35,6 +35,9 @@ MAX_CONDITIONS = 64
 MAX_VALUES = 1000
 MAX_TEXT = 256
 MAX_NUMBER = 100.0
+MAX_WEIGHT = 100.0
+MAX_SCORE = 1e6
+MAX_NAME = 128
 
 
 def search_of(request: vectorsearch_pb2.SearchVectorsRequest) -> Search:
@@ -47,8 +50,8 @@ def search_of(request: vectorsearch_pb2.SearchVectorsRequest) -> Search:
     _check_count("label_names", request.label_names, 0, MAX_LABELS)
     _check_count("facet_attributes", request.facet_attributes, 0, MAX_FACETS)
     _check_revision(request.min_revision)
-    if math.isnan(request.min_score):
-        raise InvalidArgument("min_score", "is not a number")
+    if not -MAX_SCORE <= request.min_score <= MAX_SCORE:
+        raise InvalidArgument("min_score", f"{request.min_score} is not from -{MAX_SCORE:g} to {MAX_SCORE:g}")
     if request.HasField("group_by"):
         if not request.group_by.attribute:
             raise InvalidArgument("group_by.attribute", "is missing")
@@ -225,10 +228,11 @@ def _queries_of(request: vectorsearch_pb2.SearchVectorsRequest) -> list[tuple[Sp
         space = message.vector.space
         if not space:
             raise InvalidArgument(f"{field}.vector.space", "is missing")
+        _check_name(f"{field}.vector.space", space)
         if any(query.space == space for query, _ in queries):
             raise InvalidArgument(f"{field}.vector.space", f"{space} occurs twice")
-        if not 0 <= message.weight < math.inf:
-            raise InvalidArgument(f"{field}.weight", f"{message.weight} is not a weight of 0 or more")
+        if not 0 <= message.weight <= MAX_WEIGHT:
+            raise InvalidArgument(f"{field}.weight", f"{message.weight} is not from 0 to {MAX_WEIGHT:g}")
         if not -1 <= message.neutral <= 1:
             raise InvalidArgument(f"{field}.neutral", f"{message.neutral} is not a cosine")
         vector = np.ascontiguousarray(_decoded(message.vector, f"{field}.vector"), dtype=np.float32)
@@ -372,6 +376,12 @@ def _check_count(field: str, items: Sequence[object], least: int, most: int) -> 
 def _check_generation(generation: str) -> None:
     if not generation:
         raise InvalidArgument("generation", "is missing")
+    _check_name("generation", generation)
+
+
+def _check_name(field: str, name: str) -> None:
+    if len(name) > MAX_NAME:
+        raise InvalidArgument(field, f"has more than {MAX_NAME} characters")
 
 
 def _check_revision(revision: int) -> None:

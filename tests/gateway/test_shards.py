@@ -119,6 +119,20 @@ async def test_what_a_copy_would_not_mend_is_not_asked_again(error: VitrineError
         assert sum(calls(rig.copies[0])) == 1
 
 
+async def test_overload_stays_overload() -> None:
+    """Shards that refuse are no outage: who searches or asks for vectors is told to come back when they said."""
+    async with rigged(1, 2) as rig:
+        for copy in rig.copies[0]:
+            copy.fault.error = ResourceExhausted("busy", retry_after_s=0.2)
+        with pytest.raises(ResourceExhausted) as refused:
+            await rig.search()
+        assert refused.value.retry_after_s == pytest.approx(0.2)
+        with pytest.raises(ResourceExhausted):
+            await rig.shards.vectors(
+                vectorsearch_pb2.GetVectorsRequest(catalog="shop", generation="g1", product_ids=["p1"])
+            )
+
+
 async def test_one_that_breaks_does_not_draw_all_calls() -> None:
     """A replica that fails at once always has the fewest calls in hand, so it is left alone for a while."""
     async with rigged(1, 2) as rig:
@@ -230,7 +244,7 @@ async def test_there_is_no_hedge_after_a_refusal_for_load() -> None:
         for copy in rig.copies[0]:
             copy.fault.error = ResourceExhausted("full")
         before = hedges()
-        with pytest.raises(Unavailable):
+        with pytest.raises(ResourceExhausted):
             await rig.search()
         assert (hedges(), sum(calls(rig.copies[0]))) == (before, 1)
         for copy in rig.copies[0]:

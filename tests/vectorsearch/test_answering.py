@@ -13,11 +13,11 @@ from services.vectorsearch.changes import Deleted
 from services.vectorsearch.lanes import Kernel, Lanes
 from services.vectorsearch.requests import Search
 from services.vectorsearch.shard import Shard
-from tests.vectorsearch.products import simple, unit, vector_message, written
+from tests.vectorsearch.products import DIMENSIONS, simple, unit, vector_message, written
 from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 Response = vectorsearch_pb2.SearchVectorsResponse
-KIND = ("shop", "g1", ("clip",))
+KIND = ("shop", "g1", (("clip", DIMENSIONS["clip"]),))
 
 
 class Interrupted(Lanes):
@@ -155,9 +155,11 @@ def test_a_batch_of_which_nothing_can_be_answered(shard: Shard, lanes: Lanes) ->
 def test_a_generation_that_is_not_there(shard: Shard, lanes: Lanes) -> None:
     """Where another one has products the batch is refused; in an empty catalogue nothing is found."""
     with pytest.raises(FailedPrecondition, match="no rows of generation g2"):
-        Answerer(shard, lanes).answer(("shop", "g2", ("clip",)), [search_for(1, generation="g2")])
+        Answerer(shard, lanes).answer(
+            ("shop", "g2", (("clip", DIMENSIONS["clip"]),)), [search_for(1, generation="g2")]
+        )
     (empty,) = Answerer(shard, lanes).answer(
-        ("elsewhere", "g2", ("clip",)),
+        ("elsewhere", "g2", (("clip", DIMENSIONS["clip"]),)),
         [search_for(1, catalog="elsewhere", generation="g2", facet_attributes=["colour"])],
     )
     answer = response(empty)

@@ -50,8 +50,17 @@ def test_starts_at_a_floor() -> None:
     assert bar.levels.tolist() == [0.25]
 
 
+def test_a_thousand_products_of_many_photos_still_set_a_bar() -> None:
+    """However rows come in parts, all groups fill up, and hardly more than is wanted is above the bar."""
+    scores = np.random.default_rng(2).normal(size=(1, 100_000)).astype(np.float32)
+    bar = Bar([20_000], [-np.inf])
+    for start in range(0, 100_000, 8192):
+        bar.rise(scores[:, start : start + 8192], np.zeros(1))
+    assert 20_000 <= (scores >= bar.levels[:, None]).sum() <= 40_000
+
+
 def test_more_rows_than_there_are_groups_set_no_bar() -> None:
-    """Who wants a hundred thousand rows gets them all."""
-    bar = Bar([100_000], [-np.inf])
+    """Who wants a million rows gets them all."""
+    bar = Bar([1_000_000], [-np.inf])
     bar.rise(np.ones((1, 20_000), dtype=np.float32), np.zeros(1))
     assert bar.levels.tolist() == [-np.inf]

@@ -170,7 +170,11 @@ def query_of(rows: CatalogRows, each: Asked, spaces: Sequence[str]) -> Query:
         excluded=frozenset(product.slot for product in products),
         excluded_rows=sum(len(product.rows) for product in products),
         min_score=-np.inf if each.min_score is None else each.min_score,
-        cap=Cap(column.first(np.arange(len(rows.product_ids)))[0], each.cap[1])
+        cap=Cap.of(
+            column.first(np.arange(len(rows.product_ids)))[0],
+            each.cap[1],
+            rows.searchable if passing is None else passing,
+        )
         if each.cap and column
         else None,
     )

@@ -226,6 +226,10 @@ Change = Callable[[Request], object]
             "queries[1].vector.data",
         ),
         (lambda r: setattr(r, "min_score", float("nan")), "min_score"),
+        (lambda r: setattr(r, "min_score", -float("inf")), "min_score"),
+        (lambda r: setattr(r.queries[0], "weight", 101), "queries[0].weight"),
+        (lambda r: setattr(r, "generation", "g" * 129), "generation"),
+        (lambda r: setattr(r.queries[1].vector, "space", "s" * 129), "queries[1].vector.space"),
         (lambda r: r.group_by.SetInParent(), "group_by.attribute"),
         (lambda r: r.group_by.MergeFrom(grouped("a", 0)), "group_by.size"),
         (lambda r: r.group_by.MergeFrom(grouped("a", 101)), "group_by.size"),
@@ -335,18 +339,20 @@ async def test_many_searches_in_one_call_have_an_outcome_each(
     async with running(monkeypatch, tmp_path, filled[1]) as shard:
         foreign = request_for(2, min_revision=21)
         foreign.queries[0].vector.model_digest = "another"
-        requests = [request_for(4, min_revision=21), request_for(5, limit=0), foreign, request_for(6)]
+        # What is asked of a search that is refused holds up no other.
+        wrong = request_for(5, limit=0, min_revision=1 << 40)
+        requests = [request_for(4, min_revision=21), wrong, foreign, request_for(6)]
         response = await channel.call(
             shard.stub.BatchSearchVectors,
             vectorsearch_pb2.BatchSearchVectorsRequest(requests=requests),
             timeout_s=20,
         )
-        first, wrong, other, last = response.outcomes
+        first, refused, other, last = response.outcomes
         assert first.response.candidates.product_ids[0] == "p4"
-        assert wrong.status.field == "limit"
+        assert refused.status.field == "limit"
         assert other.status.reason == "MODEL_MISMATCH"
         assert not first.HasField("status")
-        assert not wrong.HasField("response")
+        assert not refused.HasField("response")
         assert last.response.candidates.product_ids[0] == "p6"
         for count in (0, 65):
             with pytest.raises(errors.InvalidArgument) as caught:

@@ -30,7 +30,7 @@ def filled(products: int, *, segment_rows: int = 8) -> Shard:
         Query([query("clip", 1)], 10),
         Query([query("clip", 1)], 10, passing=NOBODY),
         Query([query("clip", 1), query("triplet", 1)], 1000, approximately=True),
-        Query([query("clip", 1)], 10, min_score=-2.0, cap=Cap(np.array([-1], dtype=np.int32), 1)),
+        Query([query("clip", 1)], 10, min_score=-2.0, cap=Cap(np.array([-1], dtype=np.int32), 1, 0)),
     ],
 )
 @pytest.mark.parametrize("deleted", [0, 20])

@@ -29,7 +29,7 @@ class SpaceQuery(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     NEUTRAL_FIELD_NUMBER: _builtins.int
     weight: _builtins.float
-    """Its weight in the sum."""
+    """Its weight in the sum, 0 to 100."""
     neutral: _builtins.float
     """Cosine taken for rows that have no vector in this space."""
     @_builtins.property

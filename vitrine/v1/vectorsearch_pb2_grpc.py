@@ -80,7 +80,7 @@ class VectorSearchServiceServicer:
 
     def SearchVectors(self, request, context):
         """Ranks the products of this shard that pass the filter by the weighted sum of their cosines with the query, best
-        photo first, exactly.
+        photo first. Exactly, but for plan `index`, which `exact` does without.
 
         Errors:
         INVALID_ARGUMENT     no query vector, a dimension that differs, a limit out of range
@@ -96,6 +96,8 @@ class VectorSearchServiceServicer:
 
         Errors:
         INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+        UNAVAILABLE          a `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+        RESOURCE_EXHAUSTED   there is no room for all of them
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,7 +148,7 @@ class VectorSearchServiceServicer:
         """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
 
         Errors:
-        UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
+        UNAVAILABLE          the disk refuses, or a scan is under way (reason SNAPSHOT_FAILED)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class VectorSearchServiceStub:
     def __new__(cls, channel: _aio.Channel) -> VectorSearchServiceAsyncStub: ...
     SearchVectors: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.SearchVectorsRequest, _vectorsearch_pb2.SearchVectorsResponse]
     """Ranks the products of this shard that pass the filter by the weighted sum of their cosines with the query, best
-    photo first, exactly.
+    photo first. Exactly, but for plan `index`, which `exact` does without.
 
     Errors:
       INVALID_ARGUMENT     no query vector, a dimension that differs, a limit out of range
@@ -49,6 +49,8 @@ class VectorSearchServiceStub:
 
     Errors:
       INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+      UNAVAILABLE          a `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+      RESOURCE_EXHAUSTED   there is no room for all of them
     """
     CountFacets: _grpc.UnaryUnaryMultiCallable[_vectorsearch_pb2.CountFacetsRequest, _vectorsearch_pb2.CountFacetsResponse]
     """Counts the values of attributes over all products of this shard that pass a filter, without a query.
@@ -79,7 +81,7 @@ class VectorSearchServiceStub:
     """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
 
     Errors:
-      UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
+      UNAVAILABLE          the disk refuses, or a scan is under way (reason SNAPSHOT_FAILED)
     """
 
 @_typing.type_check_only
@@ -91,7 +93,7 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SearchVectors: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.SearchVectorsRequest, _vectorsearch_pb2.SearchVectorsResponse]  # type: ignore[assignment]
     """Ranks the products of this shard that pass the filter by the weighted sum of their cosines with the query, best
-    photo first, exactly.
+    photo first. Exactly, but for plan `index`, which `exact` does without.
 
     Errors:
       INVALID_ARGUMENT     no query vector, a dimension that differs, a limit out of range
@@ -103,6 +105,8 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
 
     Errors:
       INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+      UNAVAILABLE          a `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+      RESOURCE_EXHAUSTED   there is no room for all of them
     """
     CountFacets: _aio.UnaryUnaryMultiCallable[_vectorsearch_pb2.CountFacetsRequest, _vectorsearch_pb2.CountFacetsResponse]  # type: ignore[assignment]
     """Counts the values of attributes over all products of this shard that pass a filter, without a query.
@@ -133,7 +137,7 @@ class VectorSearchServiceAsyncStub(VectorSearchServiceStub):
     """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
 
     Errors:
-      UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
+      UNAVAILABLE          the disk refuses, or a scan is under way (reason SNAPSHOT_FAILED)
     """
 
 class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -148,7 +152,7 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vectorsearch_pb2.SearchVectorsResponse, _abc.Awaitable[_vectorsearch_pb2.SearchVectorsResponse]]:
         """Ranks the products of this shard that pass the filter by the weighted sum of their cosines with the query, best
-        photo first, exactly.
+        photo first. Exactly, but for plan `index`, which `exact` does without.
 
         Errors:
           INVALID_ARGUMENT     no query vector, a dimension that differs, a limit out of range
@@ -166,6 +170,8 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           INVALID_ARGUMENT     no search, or more than 64. What is wrong with one search is that item's status.
+          UNAVAILABLE          a `min_revision` was not reached before the deadline (reason REVISION_NOT_REACHED)
+          RESOURCE_EXHAUSTED   there is no room for all of them
         """
 
     @_abc_1.abstractmethod
@@ -226,7 +232,7 @@ class VectorSearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Writes a snapshot now and returns when it is on disk. Happens by itself from time to time.
 
         Errors:
-          UNAVAILABLE          the disk refuses (reason SNAPSHOT_FAILED)
+          UNAVAILABLE          the disk refuses, or a scan is under way (reason SNAPSHOT_FAILED)
         """
 
 def add_VectorSearchServiceServicer_to_server(servicer: VectorSearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

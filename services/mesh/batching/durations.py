@@ -13,6 +13,7 @@ _NEWEST = 1 / 8
 _MOST = 4.0
 # Nothing is taken to be shorter for that, lest a first value of nothing stay for ever.
 _SHORT_S = 1e-3
+_MAX_KINDS = 256
 
 
 @dataclass(slots=True)
@@ -33,6 +34,9 @@ class Durations:
         """Learn from one batch."""
         known = self._kinds.get(kind)
         if known is None:
+            # Callers choose kinds, so those that came first are forgotten.
+            while len(self._kinds) >= _MAX_KINDS:
+                self._kinds.pop(next(iter(self._kinds)), None)
             self._kinds[kind] = _Kind({items: duration_s}, [items])
         elif items in known.mean_s:
             mean_s = known.mean_s[items]

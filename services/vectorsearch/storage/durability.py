@@ -11,8 +11,10 @@ made the gap good. Searches and the following of the feed never notice.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from typing import TypeVar
 
 import structlog
 
-from services.mesh.errors import InvalidArgument, Unavailable
+from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.vectorsearch import metrics, wire
 from services.vectorsearch.changes import Change
 from services.vectorsearch.shard import FrozenShard, Shard
@@ -39,6 +41,8 @@ _log = structlog.get_logger()
 Result = TypeVar("Result")
 
 FORMAT = 1
+
+_LOCK = "lock"
 
 # Changes that a start applies together.
 _REPLAYED_AT_ONCE = 512
@@ -98,9 +102,15 @@ class Durability:
         self._changed = False
         self._scanning = False
         self._failure_told = False
+        self._locked: int | None = None
 
     def load(self) -> bool:
-        """Let the shard, a new one, be what is on disk; whether anything was. Before all else."""
+        """Let the shard, a new one, be what is on disk; whether anything was. Before all else.
+
+        Raises FailedPrecondition (DIRECTORY_IN_USE) while another process keeps a shard there: each would
+        remove what the other one has written.
+        """
+        self._lock()
         # Of a million objects that all stay, the collector would look for those that do not.
         gc.disable()
         try:
@@ -176,6 +186,28 @@ class Durability:
         await self._sync()
         self._saver.shutdown()
         self._syncer.shutdown()
+        self._unlock()
+
+    def _lock(self) -> None:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._locked = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            # Where nothing can be written, nobody else can either.
+            _log.error("directory not locked", error=str(error))
+            return
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._unlock()
+            raise FailedPrecondition(
+                f"another process keeps a shard in {self._directory}", reason="DIRECTORY_IN_USE"
+            ) from error
+
+    def _unlock(self) -> None:
+        if self._locked is not None:
+            os.close(self._locked)
+            self._locked = None
 
     async def _take(self) -> int:
         async with self._taking:
@@ -341,7 +373,11 @@ class Durability:
             told = json.loads(opening.payload)
             follows = [last[0].name, last[1].checksum] if last else None
             ours = {"format": FORMAT, **self._store.owner, "name": path.name}
-            if told != ours | {"follows": told.get("follows") if journal_number == number else follows}:
+            # Of what came before the first one that is whole, only the snapshot of its own number knows.
+            founded = journal_number == number or last is not None
+            if not founded or told != ours | {
+                "follows": told.get("follows") if journal_number == number else follows
+            }:
                 _log.warning("journal passed over", journal=path.name)
                 continue
             last = path, self._apply(whole) or opening

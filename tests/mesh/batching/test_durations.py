@@ -63,3 +63,12 @@ def test_expectations_are_always_positive_and_finite(seen: list[tuple[int, float
     for size, duration_s in seen:
         durations.observe("images", size, duration_s)
     assert 0 < durations.expected_s("images", items) < 10 * 512
+
+
+def test_kinds_that_came_first_are_forgotten() -> None:
+    """Callers may make up kinds without end, and what is remembered of them is bounded."""
+    durations = Durations(1.0)
+    for kind in range(1_000):
+        durations.observe(kind, 1, 0.5 if kind else 30.0)
+    assert durations.expected_s("unheard of", 1) == 0.5
+    assert durations.expected_s(0, 1) == 0.5

@@ -250,7 +250,7 @@ def test_a_cap_is_filled_up(quiet: Crowd, queries: Floats) -> None:
         near = quiet.best(asked.spaces, 500)
         groups = np.full(len(quiet.rows.product_ids), -1, dtype=np.int32)
         groups[[quiet.rows.products[product_id(number)].slot for number in near]] = 0
-        (found,) = quiet.search(replace(asked, cap=Cap(groups, 2)))
+        (found,) = quiet.search(replace(asked, cap=Cap.of(groups, 2, quiet.rows.searchable)))
         assert found.plan == "index"
         assert len(found.product_ids) == 10
         assert np.isin(near, numbers_of(found)).sum() == 2

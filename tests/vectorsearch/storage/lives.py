@@ -78,6 +78,7 @@ class Life:
         await self.durability._sync()
         self.durability._saver.shutdown()
         self.durability._syncer.shutdown()
+        self.durability._unlock()
         self.writer.shutdown()
 
 

@@ -12,7 +12,7 @@ import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.mesh.errors import Unavailable
+from services.mesh.errors import FailedPrecondition, Unavailable
 from services.vectorsearch import metrics
 from services.vectorsearch.shard import Shard
 from services.vectorsearch.storage.snapshot import MANIFEST, ROWS
@@ -328,6 +328,29 @@ async def test_a_journal_that_began_with_no_snapshot_is_not_taken_for_one_kept(t
     assert await found(tmp_path) == STATES[reached]
 
 
+async def test_a_journal_of_a_snapshot_that_never_came_is_not_taken_for_one_kept(tmp_path: Path) -> None:
+    """Where nothing leads up to a journal, what is between must not be passed over in silence."""
+    async with life(tmp_path) as shard:
+        await shard.follow(*FRAMES[:3])
+        await shard.durability.take()
+        await shard.scan(FRAMES[3:5], revision=1, anew=True)
+        # As far as a death in the middle of the snapshot that follows the scan gets.
+        await shard.write(shard.durability._freeze)
+        await shard.follow(*FRAMES[5:7])
+    async with life(tmp_path) as shard:
+        assert state_of(shard.shard) == STATES[0]
+
+
+async def test_a_directory_has_one_shard_at_a_time(tmp_path: Path) -> None:
+    """A second process would remove what the first has written, so it is told and does not start."""
+    async with life(tmp_path):
+        with pytest.raises(FailedPrecondition) as refused:
+            Life(tmp_path)
+        assert refused.value.reason == "DIRECTORY_IN_USE"
+    async with life(tmp_path) as shard:
+        assert not shard.loaded
+
+
 async def test_a_disk_may_be_full_at_any_step(tmp_path: Path) -> None:
     """Whichever steps it refuses, a death loses nothing that was kept, and following on mends all."""
     step = 0
@@ -395,7 +418,7 @@ def test_damage_costs_time_and_never_data(
     """Whichever files are damaged, what is loaded is a state that there was, and the feed brings the rest."""
     directory = tmp_path_factory.mktemp("damaged") / "copy"
     shutil.copytree(kept, directory)
-    paths = files_in(directory)
+    paths = [path for path in files_in(directory) if path.name != "lock"]
     for victim in data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3, unique=True)):
         content = bytearray(victim.read_bytes())
         place = data.draw(st.integers(0, len(content) - 1), label="place")

@@ -33,7 +33,7 @@ async def measure(
         for kind in setting.plan.kinds:
             progress(f"kind {kind}")
             try:
-                async with setting.shard(f"kind-{kind}", feed_port, kind=kind) as (shard, caller):
+                async with setting.shard(f"measured-{kind}", feed_port, kind=kind) as (shard, caller):
                     index = await built(shard, kind, setting.plan.build_s)
                     table[kind] = (
                         await _row(setting, collection, weights, caller, flat)

@@ -17,7 +17,7 @@ import numkong
 import numpy as np
 import numpy.typing as npt
 
-from services.vectorsearch.kernels import Floats, inner_products
+from services.vectorsearch.kernels import Floats, inner_products, inner_products_at
 
 Halves = npt.NDArray[np.float16]
 Precision = Literal["flat", "flat16", "sq8"]
@@ -28,6 +28,7 @@ _numkong = cast(Any, numkong)
 _LEVELS = 127
 # Of a query in bytes, the second plane counts this much less than the first.
 _FINER = 254
+_FEW_ROWS = 128
 # So many rows stay in the processor's cache from one step to the next.
 _CACHED_ROWS = 128
 # Rows that are off by more of their length than this leave so much to score exactly that bytes are no gain.
@@ -113,6 +114,10 @@ class Plain:
         """See Pack."""
         if len(asked.vectors) == 1:
             return inner_products(self._matrix, asked.vectors[0])[None, :]
+        if self.rows <= _FEW_ROWS:
+            # BLAS would wake threads of its own for them, which then wait for more in a busy loop.
+            every = np.tile(np.arange(self.rows, dtype=np.int64), (len(asked.vectors), 1))
+            return inner_products_at(self._matrix, every, asked.vectors)
         scores: Floats = asked.vectors @ self._matrix.T
         return scores
 

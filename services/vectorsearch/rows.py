@@ -21,7 +21,7 @@ from services.vectorsearch.segment import Segment
 SEGMENT_ROWS = 8192
 
 # A full segment is compacted when more than this share of its rows has no product.
-MAX_DEAD_SHARE = 0.2
+MAX_DEAD_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)

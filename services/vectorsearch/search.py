@@ -19,8 +19,10 @@ from services.vectorsearch.views import Part, View
 
 PLANS = ("empty", "flat", "gather", "masked", "index")
 
-# Fewer rows than one in so many are scored one by one. That costs less than a first pass over all of them,
-# which reads less of every row and shares it with the other searches of its batch.
+# Fewer rows than one in so many are scored one by one: by a search that is alone, and in any company. That
+# costs less than a first pass over all of them, which reads less of every row and is shared with the others
+# of the batch.
+_GATHER_SHARE_ALONE = 6
 _GATHER_SHARE = 16
 
 # How much deeper than asked a capped search looks first, and then again.
@@ -104,7 +106,7 @@ def search(view: View, queries: Sequence[Query], *, run: Run = alone) -> list[Fo
     A product's score is that of its best photo; of equally good photos the one that was given first counts.
     Products without a photo are never found. `run` may spread the reading of the rows over threads.
     """
-    searches = [_begun(view, query) for query in queries]
+    searches = [_begun(view, query, len(queries)) for query in queries]
     answers: list[Found | None] = [None] * len(searches)
     pending = list(range(len(searches)))
     while pending:
@@ -119,14 +121,15 @@ def search(view: View, queries: Sequence[Query], *, run: Run = alone) -> list[Fo
     return [answer for answer in answers if answer is not None]
 
 
-def _begun(view: View, query: Query) -> _Search:
+def _begun(view: View, query: Query, company: int) -> _Search:
     masks = [part.passing(query.passing) for part in view.parts]
     passed = sum(
         part.size if mask is None else int(np.count_nonzero(mask))
         for part, mask in zip(view.parts, masks, strict=True)
     )
     everything = query.passing is None or passed == view.live
-    if not everything and passed * _GATHER_SHARE < view.rows:
+    share = min(_GATHER_SHARE, _GATHER_SHARE_ALONE * company)
+    if not everything and passed * share < view.rows:
         plan = "gather"
     elif query.approximately and _is_indexed(view, query, None if everything else passed):
         plan = "index"

@@ -31,7 +31,7 @@ _COMPACTED_AT_ONCE = 32
 
 # Products that compaction moves whenever changes were applied: a few, and more with every change.
 _MOVES_AT_LEAST = 32
-_MOVES_A_CHANGE = 6
+_MOVES_A_CHANGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class Shard:
     def _settle(self, changes: int) -> None:
         """What is put off until changes are applied, and done while searches go on.
 
-        A row that died makes four others move at most, so compaction keeps up with what it has to do when it
+        A row that died makes three others move at most, so compaction keeps up with what it has to do when it
         does a little more with every change, and never holds the feed up for long.
         """
         for _, rows in self._all():

@@ -120,7 +120,7 @@ async def test_what_a_copy_would_not_mend_is_not_asked_again(error: VitrineError
 
 
 async def test_overload_stays_overload() -> None:
-    """Shards that refuse are no outage: who searches or asks for vectors is told to come back when they said."""
+    """Shards that refuse are no outage: who searches or asks for vectors is told when to come back."""
     async with rigged(1, 2) as rig:
         for copy in rig.copies[0]:
             copy.fault.error = ResourceExhausted("busy", retry_after_s=0.2)

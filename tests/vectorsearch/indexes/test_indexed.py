@@ -156,11 +156,11 @@ def test_rows_that_compaction_moved_come_once(busy: Crowd, queries: Floats) -> N
 
 def test_a_segment_that_is_gone_from_between_others(busy: Crowd) -> None:
     """The numbers of its rows name nobody else's."""
-    busy.delete(range(3 * SEGMENT, 3 * SEGMENT + SEGMENT // 4))
+    busy.delete(range(3 * SEGMENT, 3 * SEGMENT + SEGMENT // 3))
     firsts = [segment.first_row for segment in busy.rows.segments]
     assert 3 * SEGMENT not in firsts
     assert {2 * SEGMENT, 4 * SEGMENT} <= set(firsts)
-    moved = list(range(3 * SEGMENT + SEGMENT // 4, 4 * SEGMENT, 25))
+    moved = list(range(3 * SEGMENT + SEGMENT // 3, 4 * SEGMENT, 25))
     asked = about(np.stack([busy.held["clip"][number] for number in moved]))
     found = busy.search(*asked)
     assert [each.product_ids[0] for each in found] == [product_id(number) for number in moved]
@@ -221,7 +221,9 @@ def test_a_batch_of_every_plan(quiet: Crowd, queries: Floats) -> None:
     assert {each.plan for each in found} == {"index", "flat", "masked", "gather"}
     for each, answer in zip(asked, found, strict=True):
         (alone,) = quiet.search(each)
-        assert (alone.plan, alone.rows_passed) == (answer.plan, answer.rows_passed)
+        assert alone.rows_passed == answer.rows_passed
+        # Alone, rows are scored one by one up to a greater share.
+        assert alone.plan == answer.plan or (alone.plan, answer.plan) == ("gather", "masked")
         if answer.plan != "index":
             assert alone.product_ids == answer.product_ids
         # Of a batch an index is asked for as many as the one that wants most.

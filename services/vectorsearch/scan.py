@@ -20,6 +20,8 @@ _AT_ONCE = 1 << 20
 
 # Scores are compared in millionths, so what is this close may be equal.
 _SLACK = 2e-6
+# Of adding up weighted neutral cosines in float32: some roundings, as a share.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def _bounds(part: Part, spaces: Sequence[SpaceBatch]) -> tuple[Floats, npt.NDArr
     total: Floats | None = None
     error: npt.NDArray[np.float64] = np.full(len(spaces[0].neutral), _SLACK)
     for each in spaces:
+        error += np.abs(each.neutral[:, 0]) * _ROUNDING
         packs = part.packs.get(each.space)
         if packs is None:
             scores = np.repeat(each.neutral, part.size, axis=1)

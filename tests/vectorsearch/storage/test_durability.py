@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from services.mesh.errors import FailedPrecondition, Unavailable
 from services.vectorsearch import metrics
 from services.vectorsearch.shard import Shard
+from services.vectorsearch.storage import durability
 from services.vectorsearch.storage.snapshot import MANIFEST, ROWS
 from tests.vectorsearch.feeds import until
 from tests.vectorsearch.products import change_message, simple
@@ -275,8 +277,12 @@ async def test_the_files_of_another_sharding_are_not_used(tmp_path: Path) -> Non
     assert await found(other, shards=2) == STATES[0]
 
 
-async def test_a_full_disk_stops_the_journal_until_a_snapshot_succeeds(tmp_path: Path) -> None:
+async def test_a_full_disk_stops_the_journal_until_a_snapshot_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Told once and counted; changes go on, what was on disk stays, and afterwards all is kept again."""
+    # A logger that was used before keeps to where it wrote then.
+    monkeypatch.setattr(durability, "_log", structlog.get_logger())
     disk = RefusingDisk(8, 200)
     failures = metrics.JOURNAL_FAILURES._value.get()
     async with life(tmp_path, disk=disk) as one:

@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import structlog
 import structlog.testing
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.vectorsearch.shard import Shard
+from services.vectorsearch.storage import snapshot
 from services.vectorsearch.storage.disk import Disk
 from services.vectorsearch.storage.snapshot import MANIFEST, ROWS, STATE, SnapshotStore
 from tests.vectorsearch.products import simple
@@ -123,8 +125,10 @@ def test_the_snapshot_of_another_sharding_is_not_used(tmp_path: Path) -> None:
     assert loaded(tmp_path, shards=2) == (0, STATES[0])
 
 
-def test_an_older_format_is_passed_over(tmp_path: Path) -> None:
+def test_an_older_format_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told in the log, and the one before it is used."""
+    # A logger that was used before keeps to where it wrote then.
+    monkeypatch.setattr(snapshot, "_log", structlog.get_logger())
     store = store_in(tmp_path)
     store.save(1, filled(3).freeze())
     store.save(2, filled(4).freeze())

@@ -33,7 +33,7 @@ class Failed(Exception):
 
 
 class GrpcCaller:
-    """One connection to an embedder, for any number of calls at once. Use it as a context."""
+    """One connection to a server, for any number of calls at once. Use it as a context."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -51,25 +51,30 @@ class GrpcCaller:
     async def ask(self, request: bytes, timeout_s: float) -> bytes:
         """The serialised EmbedImagesResponse to a serialised EmbedImagesRequest.
 
-        Raises Failed for every status but OK, for an answer too short to hold a vector and for a lost
-        connection.
+        Raises Failed as `call` does, and for an answer too short to hold a vector.
         """
+        message = await self.call(EMBED_IMAGES, request, timeout_s)
+        if len(message) < MIN_ANSWER_BYTES:
+            raise Failed("NO_VECTOR")
+        return message
+
+    async def call(self, method: str, request: bytes, timeout_s: float) -> bytes:
+        """The serialised answer of any method; raises Failed for any status but OK and a lost connection."""
         connection = self._connection
         if connection is None or not connection.is_open:
             connection = await self._connected()
         try:
-            answer = await connection.call(EMBED_IMAGES, request, timeout_s)
+            answer = await connection.call(method, request, timeout_s)
         except TimeoutError as error:
             raise Failed("DEADLINE_EXCEEDED") from error
         except Lost as error:
             raise Failed("LOST") from error
         if answer.status:
             raise Failed(_CODES[answer.status])
-        if len(answer.message) < MIN_ANSWER_BYTES:
-            raise Failed("NO_VECTOR")
         return answer.message
 
     async def _connected(self) -> Connection:
+        # The server ends connections at some age, without harm to calls.
         async with self._connecting:
             if self._connection is None or not self._connection.is_open:
                 loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ from services.vectorsearch.columns import Mask
 from services.vectorsearch.first_pass import Asked, asked
 from services.vectorsearch.kernels import Floats, Indices
 from services.vectorsearch.lanes import Run
+from services.vectorsearch.rescoring import SpaceBatch
 from services.vectorsearch.views import Part
 
 # Scores that are looked at together: as many as stay in the processor's cache.
@@ -25,7 +26,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceBatch:
+class Prepared:
     """The queries of a batch in one space: weighted vectors, and the weighted cosine of rows without one."""
 
     space: str
@@ -57,28 +58,25 @@ class Survivors:
     highest: Floats
 
 
-def space_batch(
-    space: str, vectors: Sequence[Floats], weights: Sequence[float], neutral: Sequence[float]
-) -> SpaceBatch:
-    """Queries float32 [d] each, with their weights and neutral cosines."""
-    scale = np.array(weights, dtype=np.float32)[:, None]
-    return SpaceBatch(
-        space, asked(np.stack(vectors) * scale), scale * np.array(neutral, dtype=np.float32)[:, None]
-    )
+def _prepared(batch: SpaceBatch) -> Prepared:
+    scale = batch.weights.astype(np.float32)[:, None]
+    neutral = batch.neutral.astype(np.float32)[:, None]
+    return Prepared(batch.space, asked(batch.vectors * scale), scale * neutral)
 
 
 def scan(
     parts: Sequence[Part], spaces: Sequence[SpaceBatch], wanted: Sequence[Wanted], run: Run
 ) -> list[Survivors]:
     """For every query the rows that may be among its best. `run` may spread the parts over threads."""
+    ready = [_prepared(batch) for batch in spaces]
     done: list[tuple[Bar, list[Survivors]]] = []
 
     def lane(start: int, stop: int) -> None:
         bar = _bar(wanted)
         groups = _groups(parts, start, stop, _AT_ONCE // len(wanted))
-        done.append((bar, [_survivors(parts, group, spaces, wanted, bar) for group in groups]))
+        done.append((bar, [_survivors(parts, group, ready, wanted, bar) for group in groups]))
 
-    numbers = sum(len(each.asked.vectors[0]) for each in spaces) * sum(part.size for part in parts)
+    numbers = sum(batch.vectors.shape[1] for batch in spaces) * sum(part.size for part in parts)
     run(lane, len(parts), numbers // max(1, len(parts)))
     bar = _bar(wanted)
     for each, _ in done:
@@ -108,7 +106,7 @@ def _groups(parts: Sequence[Part], start: int, stop: int, rows: int) -> list[ran
 def _survivors(
     parts: Sequence[Part],
     group: range,
-    spaces: Sequence[SpaceBatch],
+    spaces: Sequence[Prepared],
     wanted: Sequence[Wanted],
     bar: Bar,
 ) -> Survivors:
@@ -143,7 +141,7 @@ def _survivors(
     )
 
 
-def _bounds(part: Part, spaces: Sequence[SpaceBatch]) -> tuple[Floats, npt.NDArray[np.float64]]:
+def _bounds(part: Part, spaces: Sequence[Prepared]) -> tuple[Floats, npt.NDArray[np.float64]]:
     """Weighted sums float32 [q, size], and how far they may be from the exact ones, float64 [q]."""
     total: Floats | None = None
     error: npt.NDArray[np.float64] = np.full(len(spaces[0].neutral), _SLACK)

@@ -13,8 +13,8 @@ from services.vectorsearch.columns import Codes, Mask, Slots
 from services.vectorsearch.indexes.indexed import Pairs, named
 from services.vectorsearch.kernels import Floats, Indices
 from services.vectorsearch.lanes import Run, alone
-from services.vectorsearch.rescoring import SCORE_SCALE, Scored
-from services.vectorsearch.scan import Survivors, Wanted, scan, space_batch
+from services.vectorsearch.rescoring import SCORE_SCALE, Scored, SpaceBatch
+from services.vectorsearch.scan import Survivors, Wanted, scan
 from services.vectorsearch.views import Part, View
 
 PLANS = ("empty", "flat", "gather", "masked", "index")
@@ -162,16 +162,7 @@ def _scored(view: View, searches: Sequence[_Search], run: Run) -> Scored:
         numbers = np.array(indexed, dtype=np.int64)
         for part, (queries, rows) in enumerate(_named(view, [searches[number] for number in indexed], run)):
             pairs[part].append((numbers[queries], rows))
-    spaces = [
-        rescoring.SpaceBatch(
-            column[0].space,
-            np.stack([each.vector for each in column]),
-            np.array([each.weight for each in column]),
-            np.array([each.neutral for each in column]),
-        )
-        for column in zip(*(each.query.spaces for each in searches), strict=True)
-    ]
-    found = rescoring.scored(view.parts, [_in_order(each) for each in pairs], spaces, run)
+    found = rescoring.scored(view.parts, [_in_order(each) for each in pairs], _batches(searches), run)
     order = np.argsort(found.queries, kind="stable")
     starts = np.searchsorted(found.queries[order], np.arange(len(searches) + 1))
     for number, each in enumerate(searches):
@@ -186,20 +177,24 @@ def _scanned(
     masks: Sequence[Sequence[Mask | None]],
     run: Run,
 ) -> list[Survivors]:
-    spaces = [
-        space_batch(
-            column[0].space,
-            [each.vector for each in column],
-            [each.weight for each in column],
-            [each.neutral for each in column],
-        )
-        for column in zip(*(each.query.spaces for each in searches), strict=True)
-    ]
     wanted = [
         Wanted(each.depth * most_photos, each.query.min_score, its)
         for each, its in zip(searches, masks, strict=True)
     ]
-    return scan(parts, spaces, wanted, run)
+    return scan(parts, _batches(searches), wanted, run)
+
+
+def _batches(searches: Sequence[_Search]) -> list[SpaceBatch]:
+    """The queries of all searches, space by space."""
+    return [
+        SpaceBatch(
+            column[0].space,
+            np.stack([each.vector for each in column]),
+            np.array([each.weight for each in column]),
+            np.array([each.neutral for each in column]),
+        )
+        for column in zip(*(each.query.spaces for each in searches), strict=True)
+    ]
 
 
 def _is_indexed(view: View, query: Query, passed: int | None) -> bool:

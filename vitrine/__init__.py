@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         Exists as Exists,
     )
     from vitrine.client import (
+        GroupBy as GroupBy,
+    )
+    from vitrine.client import (
         Not as Not,
     )
     from vitrine.client import (
@@ -47,6 +50,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Exists",
+    "GroupBy",
     "Not",
     "Part",
     "Photo",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from services.mesh.errors import InvalidArgument
-from vitrine.v1 import common_pb2
+from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 MAX_ATTRIBUTES = 64
 MAX_VALUES = 32
@@ -55,6 +55,14 @@ def check_facets(facets: Sequence[str], *, most: int) -> None:
             raise InvalidArgument(f"facets[{index}]", "is not the name of an attribute")
         if facet in facets[:index]:
             raise InvalidArgument(f"facets[{index}]", "is there twice")
+
+
+def check_group(group_by: vectorsearch_pb2.GroupBy, *, most: int) -> None:
+    """Raise InvalidArgument for a cap that makes no sense."""
+    if not _CONDITION_NAME.fullmatch(group_by.attribute):
+        raise InvalidArgument("group_by.attribute", "is not the name of an attribute")
+    if not 1 <= group_by.size <= most:
+        raise InvalidArgument("group_by.size", f"must be 1 to {most}")
 
 
 def check_filter(wanted: common_pb2.Filter) -> None:

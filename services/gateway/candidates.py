@@ -33,12 +33,13 @@ def merged(
     shards: Sequence[common_pb2.Candidates],
     limit: int,
     group_by: vectorsearch_pb2.GroupBy | None = None,
+    vectors_limit: int = 0,
 ) -> common_pb2.Candidates:
     """The best `limit` candidates of all shards in descending order, ties by product id, each product once.
 
     Every shard's candidates are in that order already, which the sort finds and merges. `group_by` caps the
     products that share a value, as every shard has done with its own; the values are read from the label
-    column of that name, so the request must have asked for it.
+    column of that name, so the request must have asked for it. The first `vectors_limit` keep their vectors.
     """
     if len(shards) == 1 and len(shards[0].product_ids) <= limit:
         return shards[0]
@@ -49,7 +50,7 @@ def merged(
     first_of = {product_id: row for _, product_id, row in reversed(order)}
     best: Iterable[int] = (row for _, product_id, row in order if first_of[product_id] == row)
     if group_by is not None:
-        best = _capped(best, _group_values(shards, group_by.attribute), group_by.size)
+        best = capped(best, group_values(shards, group_by.attribute), group_by.size)
     rows = list(islice(best, limit))
     take = np.array(rows, np.int64)
     return common_pb2.Candidates(
@@ -57,6 +58,7 @@ def merged(
         photo_ids=[photo_ids[row] for row in rows],
         spaces=_merged_spaces(shards, take),
         labels=_merged_labels(shards, take),
+        vectors=_merged_vectors(shards, take[:vectors_limit]),
     )
 
 
@@ -75,20 +77,7 @@ def merged_facets(
     ]
 
 
-def _most_frequent(counter: Counter[bytes]) -> list[common_pb2.FacetValue]:
-    ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-    return [
-        common_pb2.FacetValue(value=common_pb2.AttributeValue.FromString(value), count=count)
-        for value, count in ordered[:MAX_FACET_VALUES]
-    ]
-
-
-def _values(space: common_pb2.SpaceScores) -> Scores:
-    cosines = np.frombuffer(space.cosines, "<f4").astype(np.float64)
-    return np.where(np.isnan(cosines), space.neutral, cosines)
-
-
-def _capped(rows: Iterable[int], values: Sequence[str | None], size: int) -> Iterator[int]:
+def capped(rows: Iterable[int], values: Sequence[str | None], size: int) -> Iterator[int]:
     """The rows without those whose value `size` rows before them have; None is no value."""
     seen: Counter[str] = Counter()
     for row in rows:
@@ -100,7 +89,7 @@ def _capped(rows: Iterable[int], values: Sequence[str | None], size: int) -> Ite
         yield row
 
 
-def _group_values(shards: Sequence[common_pb2.Candidates], attribute: str) -> list[str | None]:
+def group_values(shards: Sequence[common_pb2.Candidates], attribute: str) -> list[str | None]:
     """The value of every candidate, None where it has none."""
     # A label column falls back on what was inferred, with a lower probability; a group is of what is stated.
     least = 0.0 if attribute.startswith(_INFERRED) else 1.0
@@ -119,6 +108,19 @@ def _group_values(shards: Sequence[common_pb2.Candidates], attribute: str) -> li
     return values
 
 
+def _most_frequent(counter: Counter[bytes]) -> list[common_pb2.FacetValue]:
+    ordered = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        common_pb2.FacetValue(value=common_pb2.AttributeValue.FromString(value), count=count)
+        for value, count in ordered[:MAX_FACET_VALUES]
+    ]
+
+
+def _values(space: common_pb2.SpaceScores) -> Scores:
+    cosines = np.frombuffer(space.cosines, "<f4").astype(np.float64)
+    return np.where(np.isnan(cosines), space.neutral, cosines)
+
+
 def _merged_spaces(
     shards: Sequence[common_pb2.Candidates], take: npt.NDArray[np.int64]
 ) -> list[common_pb2.SpaceScores]:
@@ -135,6 +137,32 @@ def _merged_spaces(
             )
         )
     return spaces
+
+
+def _merged_vectors(
+    shards: Sequence[common_pb2.Candidates], take: npt.NDArray[np.int64]
+) -> common_pb2.CandidateVectors | None:
+    """The vectors of the rows of `take`, NaN for one that came without; None where no shard has any."""
+    first = next((shard.vectors for shard in shards if shard.HasField("vectors")), None)
+    if first is None:
+        return None
+    given = [
+        np.frombuffer(shard.vectors.rows, "<f2").reshape(-1, first.dimension)
+        if shard.HasField("vectors")
+        else np.empty((0, first.dimension), "<f2")
+        for shard in shards
+    ]
+    # The place of each row's vector among all of them; the last is that of rows without.
+    places = np.full(sum(len(shard.product_ids) for shard in shards), -1, np.int64)
+    start = end = 0
+    for shard, its in zip(shards, given, strict=True):
+        places[start : start + len(its)] = np.arange(end, end + len(its))
+        start += len(shard.product_ids)
+        end += len(its)
+    table = np.concatenate([*given, np.full((1, first.dimension), np.nan, "<f2")])
+    return common_pb2.CandidateVectors(
+        space=first.space, dimension=first.dimension, rows=table[places[take]].tobytes()
+    )
 
 
 def _merged_labels(

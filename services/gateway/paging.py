@@ -17,6 +17,8 @@ DIGEST_BYTES = 16
 
 _CHECKSUM_BYTES = 6
 _POSITION = struct.Struct(f"<{DIGEST_BYTES}sdqB")
+_OFFSET = struct.Struct("<H")
+_RANKED, _PLACED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class SearchPosition:
 
     `digest` is that of the request, generation and profile; `revision` is the next page's least one; `ranked`
     tells whether the ranker made the order, or the visual order stood in, in which the next page has to go
-    on.
+    on. `offset` is how many hits came before, where the order is not by score.
     """
 
     digest: bytes
@@ -33,11 +35,15 @@ class SearchPosition:
     product_id: str
     revision: int
     ranked: bool
+    offset: int | None = None
 
     def encode(self) -> str:
         """As a token."""
-        position = _POSITION.pack(self.digest, self.score, self.revision, self.ranked)
-        return _sealed(position + self.product_id.encode())
+        is_placed = self.offset is not None
+        flags = _RANKED * self.ranked | _PLACED * is_placed
+        position = _POSITION.pack(self.digest, self.score, self.revision, flags)
+        offset = b"" if self.offset is None else _OFFSET.pack(self.offset)
+        return _sealed(position + offset + self.product_id.encode())
 
     @classmethod
     def decode(cls, token: str, digest: bytes) -> SearchPosition:
@@ -45,16 +51,24 @@ class SearchPosition:
         data = _opened(token)
         if len(data) < _POSITION.size:
             raise InvalidArgument(FIELD, "is not a page token of a search")
-        of, score, revision, ranked = _POSITION.unpack_from(data)
+        of, score, revision, flags = _POSITION.unpack_from(data)
         if of != digest:
             raise InvalidArgument(
                 FIELD, "belongs to another request; only the token may differ between pages"
             )
-        return cls(of, score, data[_POSITION.size :].decode(errors="replace"), revision, bool(ranked))
+        end = _POSITION.size
+        offset = None
+        if flags & _PLACED:
+            (offset,) = _OFFSET.unpack_from(data, end)
+            end += _OFFSET.size
+        product_id = data[end:].decode(errors="replace")
+        return cls(of, score, product_id, revision, bool(flags & _RANKED), offset)
 
     @property
-    def cursor(self) -> ranker_pb2.RankCursor:
-        """For the ranker."""
+    def cursor(self) -> ranker_pb2.RankCursor | None:
+        """For the ranker, in an order by score."""
+        if self.offset is not None:
+            return None
         return ranker_pb2.RankCursor(score=self.score, product_id=self.product_id)
 
 

@@ -11,7 +11,7 @@ from services.gateway.paging import DIGEST_BYTES, SearchPosition
 from services.gateway.similarity import QueryKind
 from services.mesh import names
 from services.mesh.errors import FailedPrecondition, InvalidArgument
-from vitrine.v1 import common_pb2, search_pb2
+from vitrine.v1 import common_pb2, search_pb2, vectorsearch_pb2
 
 MAX_PARTS = 8
 MAX_K = 100
@@ -20,6 +20,8 @@ MAX_TEXT_CHARACTERS = 1_000
 MAX_URI_CHARACTERS = 2_048
 MAX_WEIGHT = 100.0
 MAX_FACETS = 16
+MAX_GROUP_SIZE = 10
+MAX_SIMILARITY = 100.0
 DEFAULT_STALENESS_S = 2.0
 MAX_STALENESS_S = 3_600.0
 
@@ -44,6 +46,9 @@ class Query:
     kind: QueryKind
     filter: common_pb2.Filter
     facets: tuple[str, ...]
+    group_by: vectorsearch_pb2.GroupBy | None
+    diversity: float
+    min_similarity: float
     k: int
     explain: bool
     min_revision: int
@@ -65,6 +70,19 @@ class Query:
         return list(
             dict.fromkeys(part.product for part in self.parts if part.WhichOneof("source") == "product")
         )
+
+    @property
+    def offset(self) -> int:
+        """How many hits came on the pages before, in an order that is not by score."""
+        return (self.position.offset or 0) if self.position else 0
+
+    @property
+    def vector_space(self) -> str:
+        """The space in which hits are told apart for diversity, which has to see what people see."""
+        if generations.spec_of(self.generation, generations.SEMANTIC_SPACE) is not None:
+            return generations.SEMANTIC_SPACE
+        weights = generations.visual_weights(self.profile)
+        return max(weights, key=lambda space: weights[space])
 
     @property
     def text(self) -> str:
@@ -93,6 +111,10 @@ def read(
         raise InvalidArgument("parts", "at least one part needs a positive weight")
     attributes.check_filter(request.filter)
     attributes.check_facets(request.facets, most=MAX_FACETS)
+    if request.HasField("group_by"):
+        attributes.check_group(request.group_by, most=MAX_GROUP_SIZE)
+    _check_within("diversity", request.diversity, 1.0)
+    _check_within("min_similarity", request.min_similarity, MAX_SIMILARITY)
     k = request.k if request.HasField("k") else DEFAULT_K
     if not 1 <= k <= MAX_K:
         raise InvalidArgument("k", f"must be 1 to {MAX_K}")
@@ -109,6 +131,9 @@ def read(
         kind=QueryKind.IMAGE if any(_looks(part) for part in parts) else QueryKind.TEXT,
         filter=request.filter,
         facets=tuple(request.facets),
+        group_by=request.group_by if request.HasField("group_by") else None,
+        diversity=request.diversity,
+        min_similarity=request.min_similarity,
         k=k,
         explain=request.explain,
         min_revision=max(request.min_revision, position.revision if position else 0),
@@ -117,6 +142,11 @@ def read(
         digest=digest,
         position=position,
     )
+
+
+def _check_within(field: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:
+        raise InvalidArgument(field, f"must be 0 to {most:g}")
 
 
 def _looks(part: search_pb2.QueryPart) -> bool:
@@ -241,6 +271,9 @@ def _request_digest(
         k=k,
         explain=request.explain,
         facets=request.facets,
+        group_by=request.group_by if request.HasField("group_by") else None,
+        diversity=request.diversity,
+        min_similarity=request.min_similarity,
     )
     return _digest(_FORMAT, generation.encode(), same.SerializeToString(deterministic=True))
 

@@ -118,6 +118,7 @@ class Shards:
                 [answer.candidates for answer in answers],
                 request.limit,
                 request.group_by if request.HasField("group_by") else None,
+                request.vectors_limit,
             ),
             facets=candidates.merged_facets([answer.facets for answer in answers], request.facet_attributes),
             revision=min(answer.revision for answer in answers),

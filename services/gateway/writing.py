@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.gateway import generations, metrics, products
+from services.gateway import metrics, products
 from services.gateway.embedding import Embedder, image_field
 from services.gateway.media import MediaStore, Picture
 from services.gateway.products import Draft, GivenPhoto, Known, Vectors
@@ -184,30 +184,30 @@ class ProductWriter:
     ) -> dict[str, Sequence[common_pb2.Label]]:
         """The inferred labels of each product: anew when its first photo has changed."""
         labels: dict[str, Sequence[common_pb2.Label]] = {}
-        inferred: dict[str, common_pb2.Vector] = {}
+        inferred: dict[str, Vectors] = {}
         for product_id, each in rows.items():
             before = known.get(product_id)
-            vector = _clip_vector(each)
-            if each is None or (before and vector is not None and vector == _first_clip_vector(before)):
+            vectors = _first_photo(each)
+            if each is None or (before and vectors and vectors == _first_known_photo(before)):
                 labels[product_id] = before.product.labels if before else ()
-            elif vector is None:
+            elif not vectors:
                 labels[product_id] = ()
             else:
-                inferred[product_id] = vector
+                inferred[product_id] = vectors
         if inferred:
             with clock.stage("classify"):
                 found = await self._classify(list(inferred.values()))
             labels |= dict(zip(inferred, found, strict=True))
         return labels
 
-    async def _classify(self, vectors: list[common_pb2.Vector]) -> Sequence[Sequence[common_pb2.Label]]:
+    async def _classify(self, photos: Sequence[Vectors]) -> Sequence[Sequence[common_pb2.Label]]:
         try:
-            return await self._ranker.classify(vectors, timeout_s=self._timeout_s)
+            return await self._ranker.classify(photos, timeout_s=self._timeout_s)
         except FailedPrecondition as error:
             if error.reason != "SEMANTICS_MISSING":
                 raise
             _log.info("no labels are inferred", error=error.message)
-            return [()] * len(vectors)
+            return [()] * len(photos)
 
     async def _commit(
         self, batch: _Batch, known: dict[str, Known], changes: Sequence[ProductChange], request_key: str
@@ -353,20 +353,14 @@ def _photo_error(error: VitrineError) -> VitrineError:
     return error
 
 
-def _clip_vector(rows: catalog_pb2.ProductRows | None) -> common_pb2.Vector | None:
-    """The vector that a product's labels are inferred from: that of its first photo."""
-    if rows is None or not rows.photos:
-        return None
-    return _semantic(rows.photos[0].vectors)
+def _first_photo(rows: catalog_pb2.ProductRows | None) -> Vectors:
+    """The vectors that a product's labels are inferred from: those of its first photo."""
+    return list(rows.photos[0].vectors) if rows is not None and rows.photos else []
 
 
-def _first_clip_vector(known: Known) -> common_pb2.Vector | None:
+def _first_known_photo(known: Known) -> Vectors:
     first = known.product.photos[0].digest if known.product.photos else ""
-    return _semantic(known.vectors.get(first, ()))
-
-
-def _semantic(vectors: Iterable[common_pb2.Vector]) -> common_pb2.Vector | None:
-    return next((vector for vector in vectors if vector.space == generations.SEMANTIC_SPACE), None)
+    return known.vectors.get(first, [])
 
 
 def _count(response: catalog_pb2.BatchUpsertProductsResponse) -> None:

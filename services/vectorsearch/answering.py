@@ -136,13 +136,17 @@ def _cap(
 def _response(
     rows: CatalogRows, each: _Planned, found: Found, revision: int, clock: StageClock
 ) -> vectorsearch_pb2.SearchVectorsResponse:
-    """The answer in words. Labels are those of now, none of a product that has gone meanwhile."""
+    """The answer in words. Labels and vectors are those of now, none of what has gone meanwhile."""
     request = each.search.request
     held = (rows.products.get(product_id) for product_id in found.product_ids)
     slots = np.array([product.slot if product else 0 for product in held], dtype=np.int64)
     labels = [rows.columns.labels(name, slots) for name in request.label_names]
+    vectors = None
+    if request.vectors_limit:
+        photos = list(zip(found.product_ids, found.photo_ids, strict=True))[: request.vectors_limit]
+        vectors = wire.candidate_vectors(rows, request.vector_space, photos)
     return vectorsearch_pb2.SearchVectorsResponse(
-        candidates=wire.candidates(found, each.query.spaces, labels),
+        candidates=wire.candidates(found, each.query.spaces, labels, vectors),
         facets=each.facets,
         revision=revision,
         plan=found.plan,

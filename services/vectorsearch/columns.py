@@ -286,7 +286,8 @@ def text_of(value: Value) -> str:
     """A value in words, as label columns have it."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else f"{value:g}"
+    # Fifteen digits are all that any double keeps: numbers that are ids stay apart, and .1 stays .1.
+    return value if isinstance(value, str) else f"{value:.15g}"
 
 
 def _is_number(value: Value | None) -> bool:

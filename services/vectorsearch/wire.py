@@ -28,6 +28,7 @@ MAX_LIMIT = 1000
 MAX_EXCLUDED = 100
 MAX_LABELS = 16
 MAX_FACETS = 16
+MAX_VECTORS = 200
 MAX_FACET_VALUES = 100
 MAX_PRODUCTS = 100
 MAX_CLAUSES = 16
@@ -59,6 +60,11 @@ def search_of(request: vectorsearch_pb2.SearchVectorsRequest) -> Search:
             raise InvalidArgument(
                 "group_by.size", f"{request.group_by.size} is not from 1 to {MAX_GROUP_SIZE}"
             )
+    _check_name("vector_space", request.vector_space)
+    if not 0 <= request.vectors_limit <= MAX_VECTORS:
+        raise InvalidArgument("vectors_limit", f"{request.vectors_limit} is not from 0 to {MAX_VECTORS}")
+    if request.vectors_limit and not request.vector_space:
+        raise InvalidArgument("vector_space", "is missing")
     return Search(request, _queries_of(request), filter_of(request.filter))
 
 
@@ -141,7 +147,10 @@ def change_of(message: catalog_pb2.Change) -> Change:
 
 
 def candidates(
-    found: Found, queries: Sequence[SpaceQuery], labels: Sequence[Labels]
+    found: Found,
+    queries: Sequence[SpaceQuery],
+    labels: Sequence[Labels],
+    vectors_of_first: common_pb2.CandidateVectors | None,
 ) -> common_pb2.Candidates:
     """The columns of the products found."""
     return common_pb2.Candidates(
@@ -165,7 +174,26 @@ def candidates(
             )
             for column in labels
         ],
+        vectors=vectors_of_first,
     )
+
+
+def candidate_vectors(
+    rows: CatalogRows, space: str, photos: Sequence[tuple[str, str]]
+) -> common_pb2.CandidateVectors | None:
+    """The vectors of photos, given as product and photo id; None in a space that no row has a vector in.
+
+    A photo that has none there, or has gone meanwhile, has NaN.
+    """
+    if space not in rows.spaces:
+        return None
+    found = np.full((len(photos), rows.spaces[space].dimension), np.nan, dtype="<f2")
+    for place, (product_id, photo_id) in enumerate(photos):
+        product = rows.products.get(product_id)
+        for segment, row in product.rows if product else ():
+            if segment.photo_ids[row] == photo_id and space in (its := segment.vectors(row)):
+                found[place] = its[space]
+    return common_pb2.CandidateVectors(space=space, dimension=found.shape[1], rows=found.tobytes())
 
 
 def facets(columns: Columns, attributes: Sequence[str], passing: Mask) -> list[common_pb2.Facet]:

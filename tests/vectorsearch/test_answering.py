@@ -13,7 +13,7 @@ from services.vectorsearch.changes import Deleted
 from services.vectorsearch.lanes import Kernel, Lanes
 from services.vectorsearch.requests import Search
 from services.vectorsearch.shard import Shard
-from tests.vectorsearch.products import DIMENSIONS, simple, unit, vector_message, written
+from tests.vectorsearch.products import DIMENSIONS, photo, simple, unit, vector_message, written
 from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 Response = vectorsearch_pb2.SearchVectorsResponse
@@ -224,3 +224,81 @@ def test_a_group_is_capped_by_its_first_value(shard: Shard, lanes: Lanes) -> Non
     blues = [each for each in order if each != "p20" and not int(each[1:]) % 2][:2]
     expected = [each for each in order if each in {*reds, *blues, "p20"}]
     assert list(capped.candidates.product_ids) == expected
+
+
+def vectors_of(answer: Response) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The vectors of the first candidates."""
+    sent = answer.candidates.vectors
+    return np.frombuffer(sent.rows, "<f2").astype(np.float32).reshape(-1, sent.dimension)
+
+
+def test_vectors_come_in_half_precision(shard: Shard, lanes: Lanes) -> None:
+    """Those of the best photo of each of the first candidates, in any space, and only when asked for."""
+    shard.apply([written("two", 21, photo("front", {"clip": 100}), photo("back", {"clip": 3, "triplet": 5}))])
+    few, many, plain = answered(
+        shard,
+        lanes,
+        search_for(3, vector_space="triplet", vectors_limit=4),
+        search_for(3, vector_space="triplet", vectors_limit=200),
+        search_for(3),
+    )
+    assert not plain.candidates.HasField("vectors")
+    sent = few.candidates.vectors
+    assert (sent.space, sent.dimension) == ("triplet", DIMENSIONS["triplet"])
+    seeds = {f"p{number}": number for number in range(20)} | {"two": 5}
+    for answer, count in ((few, 4), (many, 20)):
+        order = answer.candidates.product_ids
+        expected = [unit(seeds[product_id], "triplet") for product_id in order[:count]]
+        np.testing.assert_allclose(vectors_of(answer), expected, atol=1e-3)
+    assert set(few.candidates.product_ids[:2]) == {"p3", "two"}
+
+
+def test_a_candidate_without_a_vector_has_none(shard: Shard) -> None:
+    """One whose best photo has no vector in the space, or that has gone meanwhile, is a row of NaN."""
+    shard.apply([written("bare", 21, photo("front", {"clip": 3})), simple(50, 22)])
+    lanes = Interrupted(
+        lambda: shard.apply([Deleted("shop", "p3", 23), simple(99, 24), written("p50", 25)], revision=25)
+    )
+    (answer,) = answered(shard, lanes, search_for(3, vector_space="triplet", vectors_limit=200, limit=100))
+    lanes.shutdown()
+    order = answer.candidates.product_ids
+    assert {"bare", "p3", "p50"} < set(order)
+    missing = np.isnan(vectors_of(answer)).all(axis=1)
+    assert {each for each, is_missing in zip(order, missing, strict=True) if is_missing} == {
+        "bare",
+        "p3",
+        "p50",
+    }
+
+
+def test_a_space_that_nobody_has_a_vector_in_has_no_vectors(shard: Shard, lanes: Lanes) -> None:
+    """There is nothing to send, and not even a dimension to tell."""
+    (answer,) = answered(shard, lanes, search_for(3, vector_space="resnet18", vectors_limit=5))
+    assert len(answer.candidates.product_ids) == 20
+    assert not answer.candidates.HasField("vectors")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"vector_space": "clip", "vectors_limit": 201}, "vectors_limit"),
+        ({"vector_space": "clip", "vectors_limit": -1}, "vectors_limit"),
+        ({"vectors_limit": 1}, "vector_space"),
+        ({"vector_space": "x" * 129}, "vector_space"),
+    ],
+)
+def test_vectors_beyond_their_limits_are_refused(fields: dict[str, Any], field: str) -> None:
+    """The field at fault is named."""
+    with pytest.raises(InvalidArgument) as refused:
+        search_for(1, **fields)
+    assert refused.value.field == field
+
+
+def test_numbers_that_are_ids_stay_apart(shard: Shard, lanes: Lanes) -> None:
+    """Labels write numbers out, so that a cap on groups of them holds over shards as in each."""
+    shard.apply(
+        [simple(30, 21, family=[1234567.0]), simple(31, 22, family=[1234568.0]), simple(32, 23, family=[0.1])]
+    )
+    (answer,) = answered(shard, lanes, search_for(3, label_names=["family"], limit=100))
+    labels = labels_of(answer)
+    assert [labels[each][0] for each in ("p30", "p31", "p32")] == ["1234567", "1234568", "0.1"]

@@ -67,6 +67,7 @@ class FakeGateway(search_pb2_grpc.SearchServiceServicer, catalog_pb2_grpc.Catalo
                     ]
                     if request.explain
                     else [],
+                    group_value="Red" if request.HasField("group_by") else None,
                 )
                 for product in page
             ],
@@ -89,6 +90,8 @@ class FakeGateway(search_pb2_grpc.SearchServiceServicer, catalog_pb2_grpc.Catalo
                 )
                 for name in request.facets
             ],
+            group_by=request.group_by if request.HasField("group_by") else None,
+            diversity=request.diversity,
         )
 
     def CreateCatalog(self, request: Any, context: Any) -> catalog_pb2.CreateCatalogResponse:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from vitrine.client import Client, Facet, Hit, SearchResults
+    from vitrine.client import Client, Facet, GroupBy, Hit, SearchResults
     from vitrine.client.queries import Query
 
 _BAND_COLOURS = {"high": "green", "medium": "yellow", "low": "red"}
@@ -40,6 +40,16 @@ def search(
         ),
     ] = None,
     profile: Annotated[str, typer.Option("--profile", help="Ranking profile, or the name of a space.")] = "",
+    group_by: Annotated[
+        str,
+        typer.Option("--group-by", help="At most so many hits of a value: colour, or colour=3, at most 10."),
+    ] = "",
+    diversity: Annotated[
+        float, typer.Option("--diversity", help="How much variety counts against score, 0 to 1.")
+    ] = 0.0,
+    min_similarity: Annotated[
+        float, typer.Option("--min-similarity", help="Leave out hits with a lower similarity, 0 to 100.")
+    ] = 0.0,
     explain: Annotated[bool, typer.Option("--explain", help="Show what each score is made of.")] = False,
     page_token: Annotated[
         str, typer.Option("--page-token", help="`next_page_token` of the page before.")
@@ -73,6 +83,9 @@ def search(
         # A program takes what it wants; people ask for it.
         "explain": explain or json,
         "page_token": page_token,
+        "group_by": _group_by(group_by) if group_by else None,
+        "diversity": diversity,
+        "min_similarity": min_similarity,
     }
     with Client(find_server(context, server, data_dir)) as client:
         client.catalog = choose_catalog(client, catalog)
@@ -99,6 +112,16 @@ def _is_path(query: str) -> bool:
     return (meant and " " not in query) or Path(query).is_file()
 
 
+def _group_by(word: str) -> GroupBy:
+    """What `colour` and `colour=3` ask for."""
+    from vitrine.client import GroupBy
+
+    attribute, has_size, size = word.partition("=")
+    if has_size and not re.fullmatch(r"[0-9]{1,3}", size.strip()):
+        raise InvalidArgument("--group-by", f"{word!r} is not attribute or attribute=hits")
+    return GroupBy(attribute.strip().lower(), int(size) if has_size else 1)
+
+
 def _as_typed(error: InvalidArgument, expressions: Sequence[str], image: Path | None) -> InvalidArgument:
     """What the gateway says of a field of its request, said of what was typed."""
     field = error.field
@@ -106,6 +129,8 @@ def _as_typed(error: InvalidArgument, expressions: Sequence[str], image: Path | 
         field = f"--filter {expression}"
     elif part := re.match(r"parts\[\d+\]\.(text|image|product)", field):
         field = str(image) if part[1] == "image" else part[1]
+    elif option := re.fullmatch(r"(group_by|diversity|min_similarity)(\..+)?", field):
+        field = f"--{option[1].replace('_', '-')}"
     return InvalidArgument(field, error.message, reason=error.reason)
 
 
@@ -142,6 +167,8 @@ def as_json(results: SearchResults) -> dict[str, Any]:
         "plans": list(results.plans),
         "query_labels": [vars(label) for label in results.query_labels],
         "dropped": [vars(dropped) for dropped in results.dropped],
+        "group_by": vars(results.group_by) if results.group_by else None,
+        "diversity": results.diversity,
     }
 
 
@@ -155,6 +182,7 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "photo": hit.photo_id,
         "attributes": dict(hit.product.attributes),
         "terms": [vars(term) for term in hit.terms],
+        "group": hit.group,
     }
 
 

@@ -3,7 +3,7 @@
 from vitrine.client.asynchronous import AsyncClient
 from vitrine.client.filters import Exists, FilterSpec, Not, Range
 from vitrine.client.products import Catalog, Label, Photo, Product, UpsertOutcome, UpsertReport
-from vitrine.client.queries import Part
+from vitrine.client.queries import GroupBy, Part
 from vitrine.client.results import Dropped, Facet, Hit, SearchResults, Term
 from vitrine.client.synchronous import Client
 
@@ -15,6 +15,7 @@ __all__ = [
     "Exists",
     "Facet",
     "FilterSpec",
+    "GroupBy",
     "Hit",
     "Label",
     "Not",

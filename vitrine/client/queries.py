@@ -21,13 +21,22 @@ Picture = bytes | str | Path
 class Part:
     """One part of a query: a text, a picture (bytes, or the path of a file), or the id of a product.
 
-    A negative weight asks for less like this.
+    A negative weight asks for less like this: of liked and disliked products the average is searched for.
+    At least one part is positive.
     """
 
     text: str | None = None
     image: Picture | None = None
     product: str | None = None
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class GroupBy:
+    """At most `size` hits, 1 to 10, of each value of an attribute."""
+
+    attribute: str
+    size: int = 1
 
 
 class Query(TypedDict, total=False):
@@ -59,6 +68,12 @@ class Query(TypedDict, total=False):
     max_staleness_s: float | None
     # Refuse an answer that lacks a shard.
     refuse_partial: bool
+    # At most so many hits of each value of an attribute, over all pages.
+    group_by: GroupBy | None
+    # How much variety counts against score among the first 200 hits, 0 to 1; 0 when absent.
+    diversity: float
+    # Leave out hits with a lower similarity, 0 to 100; pages end there.
+    min_similarity: float
 
 
 def search_request(catalog: str, query: Query) -> search_pb2.SearchRequest:
@@ -80,7 +95,12 @@ def search_request(catalog: str, query: Query) -> search_pb2.SearchRequest:
         facets=query.get("facets", ()),
         min_revision=query.get("min_revision", 0),
         refuse_partial=query.get("refuse_partial", False),
+        diversity=query.get("diversity", 0.0),
+        min_similarity=query.get("min_similarity", 0.0),
     )
+    if (group_by := query.get("group_by")) is not None:
+        request.group_by.attribute = group_by.attribute
+        request.group_by.size = group_by.size
     if (spec := query.get("filter")) is not None:
         request.filter.CopyFrom(filters.to_message(spec))
     if (max_staleness_s := query.get("max_staleness_s")) is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vitrine.client.filters import Value, value_of
 from vitrine.client.products import Label, Product, labels_of, product_of
+from vitrine.client.queries import GroupBy
 from vitrine.v1 import search_pb2
 
 _BANDS = {search_pb2.BAND_LOW: "low", search_pb2.BAND_MEDIUM: "medium", search_pb2.BAND_HIGH: "high"}
@@ -31,7 +32,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Hit:
-    """One product found, with its similarity (0 to 100), its band (high, medium, low) and its terms."""
+    """One product found, with its similarity (0 to 100), its band (high, medium, low) and its terms.
+
+    `group` is its value of the attribute of `group_by`, None when it has none.
+    """
 
     product: Product
     photo_id: str
@@ -39,6 +43,7 @@ class Hit:
     similarity: float
     band: str
     terms: Sequence[Term]
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class Dropped:
 class SearchResults:
     """One page of hits and how it came about.
 
-    `took_ms` is measured by this client, `stages` (ms) by the services.
+    `took_ms` is measured by this client, `stages` (ms) by the services. `diversity` is that of the order: 0
+    where what was asked could not be done.
     """
 
     hits: Sequence[Hit]
@@ -80,6 +86,8 @@ class SearchResults:
     query_labels: Sequence[Label]
     dropped: Sequence[Dropped]
     took_ms: float
+    group_by: GroupBy | None = None
+    diversity: float = 0.0
 
 
 def results_of(response: search_pb2.SearchResponse, took_ms: float) -> SearchResults:
@@ -104,6 +112,10 @@ def results_of(response: search_pb2.SearchResponse, took_ms: float) -> SearchRes
         query_labels=labels_of(response.query_labels),
         dropped=tuple(Dropped(drop.product.rpartition("/")[2], drop.reason) for drop in response.dropped),
         took_ms=round(took_ms, 3),
+        group_by=GroupBy(response.group_by.attribute, response.group_by.size)
+        if response.HasField("group_by")
+        else None,
+        diversity=response.diversity,
     )
 
 
@@ -117,4 +129,5 @@ def _hit(hit: search_pb2.Hit) -> Hit:
         terms=tuple(
             Term(term.name, term.value, term.weight, term.contribution, term.absent) for term in hit.terms
         ),
+        group=hit.group_value if hit.HasField("group_value") else None,
     )

@@ -169,6 +169,15 @@ class QueryPart(OneOf):
         return frozenset({"weight"})
 
 
+class GroupBy(Model):
+    """A cap on hits that share a value of an attribute."""
+
+    attribute: str = Field(
+        description="The attribute, or `inferred.<label>` for what a model saw.", examples=["colour"]
+    )
+    size: int = Field(description="Hits of each value over all pages, 1 to 10.", examples=[2])
+
+
 class SearchOptions(Model):
     """How to search, whatever the query is."""
 
@@ -189,6 +198,15 @@ class SearchOptions(Model):
         None, description="How old a cached answer may be; `2s` when absent."
     )
     refuse_partial: bool | None = Field(None, description="Refuse an answer that lacks a shard.")
+    group_by: GroupBy | None = Field(None, description="At most so many hits of each value of an attribute.")
+    diversity: float | None = Field(
+        None,
+        description="How much variety counts against score among the first 200 hits, 0 to 1.",
+        examples=[0.3],
+    )
+    min_similarity: float | None = Field(
+        None, description="Leave out hits with a lower similarity, 0 to 100.", examples=[40]
+    )
 
 
 class SearchRequest(SearchOptions):
@@ -258,6 +276,7 @@ class Hit(Model):
         description="The same in words: from 40, from 70."
     )
     terms: list[ScoreTerm] = Field(description="The score's summands; only when asked.")
+    group_value: str | None = Field(None, description="Its value of the attribute of `group_by`.")
 
 
 class StageTiming(Model):
@@ -310,6 +329,8 @@ class SearchResponse(Model):
     dropped: list[DroppedHit] = Field(description="Products that were dropped; only when asked.")
     plans: list[str] = Field(description="How the shards searched.")
     profile: str = Field(description="The profile used.")
+    group_by: GroupBy | None = Field(None, description="The cap that held.")
+    diversity: float = Field(description="The diversity of the order; 0 where that could not be done.")
 
 
 class SpaceSpec(Model):

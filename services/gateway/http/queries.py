@@ -23,7 +23,7 @@ MAX_FIELDS = 64
 MAX_FIELD_BYTES = 1 << 20
 
 _QUERY_FIELDS = ("image", "text", "product")
-_JSON_FIELDS = ("filter",)
+_JSON_FIELDS = ("filter", "group_by")
 _REPEATED_FIELDS = ("facets",)
 
 

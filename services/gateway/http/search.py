@@ -34,8 +34,8 @@ def routes(settings: Settings, flow: SearchFlow) -> APIRouter:
         """Finds the products that look and mean the same as the query.
 
         The body is JSON, with photos as base64, or a form with a photo as the file `image` and, beside it,
-        `text`, `product` and the options; in a form `facets` is repeated and `filter` is JSON. The deadline
-        is 10 s.
+        `text`, `product` and the options; in a form `facets` is repeated, and `filter` and `group_by` are
+        JSON. The deadline is 10 s.
         """
         names.check_catalog_id(catalog, "catalog")
         with deadline.within(TIMEOUT_S):

@@ -94,6 +94,24 @@ def test_filters_and_profile_reach_the_gateway(shop: FakeGateway) -> None:
     assert request.profile == "clip"
 
 
+def test_what_is_asked_of_the_order_reaches_the_gateway(shop: FakeGateway) -> None:
+    """Groups, diversity and a threshold are options; the JSON says what held."""
+    options = ("--group-by", "Colour=3", "--diversity", "0.25", "--min-similarity", "40")
+    answer = json.loads(_search(shop, "shoe", *options, "--json").stdout)
+    request = shop.searches[-1]
+    assert (request.group_by.attribute, request.group_by.size) == ("colour", 3)
+    assert (request.diversity, request.min_similarity) == (0.25, 40)
+    assert (answer["group_by"], answer["diversity"]) == ({"attribute": "colour", "size": 3}, 0.25)
+    assert answer["hits"][0]["group"] == "Red"
+    plain = json.loads(_search(shop, "shoe", "--group-by", "brand", "--json").stdout)
+    assert plain["group_by"] == {"attribute": "brand", "size": 1}
+    plain = json.loads(_search(shop, "shoe", "--json").stdout)
+    assert (plain["group_by"], plain["diversity"], plain["hits"][0]["group"]) == (None, 0, None)
+    result = _search(shop, "shoe", "--group-by", "brand=many")
+    assert result.exit_code == 2
+    assert "'brand=many' is not attribute or attribute=hits" in result.stderr
+
+
 def test_the_query_is_given_once(shop: FakeGateway) -> None:
     """Words as an argument and as an option contradict each other."""
     assert _search(shop, "red", "--text", "blue").exit_code == 2
@@ -137,6 +155,8 @@ def test_what_looks_like_a_path_is_no_word(shop: FakeGateway, path: str) -> None
         ("parts[1].image.image", "shoe.jpg: no such thing"),
         ("parts[0].text", "error: --text: no such thing"),
         ("k", "error: --k: no such thing"),
+        ("group_by.size", "error: --group-by: no such thing"),
+        ("min_similarity", "error: --min-similarity: no such thing"),
         ("page_token", "error: --page-token: no such thing"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from services.mesh.errors import InvalidArgument
 from vitrine.client.filters import Range
-from vitrine.client.queries import Part, search_request
+from vitrine.client.queries import GroupBy, Part, search_request
 
 
 def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
@@ -28,6 +28,9 @@ def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
             "min_revision": 4,
             "max_staleness_s": 0.5,
             "refuse_partial": True,
+            "group_by": GroupBy("brand", 2),
+            "diversity": 0.25,
+            "min_similarity": 40,
         },
     )
     assert request.catalog == "catalogs/shop"
@@ -45,6 +48,8 @@ def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
     assert (request.k, request.profile, request.explain, request.facets[:]) == (7, "clip", True, ["gender"])
     assert (request.page_token, request.min_revision, request.refuse_partial) == ("t", 4, True)
     assert request.max_staleness.ToNanoseconds() == 500_000_000
+    assert (request.group_by.attribute, request.group_by.size) == ("brand", 2)
+    assert (request.diversity, request.min_similarity) == (0.25, 40)
 
 
 def test_what_is_not_given_is_left_to_the_server() -> None:
@@ -53,6 +58,7 @@ def test_what_is_not_given_is_left_to_the_server() -> None:
     assert not request.HasField("k")
     assert not request.HasField("filter")
     assert not request.HasField("max_staleness")
+    assert not request.HasField("group_by")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from services.mesh.registries import sha256
 
 HEADS_DIR = Path(__file__).parent / "heads"
 PULL_COMMAND = "vitrine models pull"
-TRAIN_COMMAND = "python -m services.trainer heads"
+TRAIN_COMMAND = "vitrine train all"
 DEFAULT_CLIP = "ViT-B-32:laion2b_s34b_b79k"
 DUAL_ENCODER = dual_encoder.ARCHITECTURE
 WEIGHTS_MISSING = "WEIGHTS_MISSING"

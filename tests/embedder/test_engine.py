@@ -27,15 +27,16 @@ def pixels(engine: Engine) -> images.Pixels:
 
 
 def test_every_space_is_available(engine: Engine) -> None:
-    """With pulled and shipped weights all three spaces are there, each with its own digest."""
+    """With pulled and shipped weights all spaces are there, each with its own digest."""
     spaces = {space.name: space for space in engine.spaces}
     assert {name: space.dim for name, space in spaces.items()} == {
         "resnet50": 2048,
         "triplet": 128,
+        "colour": 64,
         "clip": 512,
     }
     assert not any(space.unavailable_reason for space in spaces.values())
-    assert len({space.digest for space in spaces.values()}) == 3
+    assert len({space.digest for space in spaces.values()}) == 4
     assert [space.name for space in spaces.values() if space.accepts_text] == ["clip"]
 
 
@@ -51,13 +52,13 @@ def test_pictures_get_a_unit_vector_in_every_space(engine: Engine, pixels: image
 def test_the_trunk_runs_once(engine: Engine, pixels: images.Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many spaces stand on the trunk, a picture passes it once."""
     passes: list[int] = []
-    original = resnet50.ResNet50.forward
+    original = resnet50.ResNet50.below
 
     def counted(self: resnet50.ResNet50, batch: torch.Tensor) -> torch.Tensor:
         passes.append(len(batch))
         return original(self, batch)
 
-    monkeypatch.setattr(resnet50.ResNet50, "forward", counted)
+    monkeypatch.setattr(resnet50.ResNet50, "below", counted)
     assert engine.embed_images(pixels, ["resnet50", "triplet", "resnet50"]).keys() == {"resnet50", "triplet"}
     assert passes == [3]
 

@@ -13,7 +13,7 @@ from services.embedder.towers import Batch, Towers
 from tests.embedder import tiny_clip
 
 CPU = Placement(torch.device("cpu"), torch.float32)
-NAMES = ["resnet50", "triplet", "clip"]
+NAMES = ["resnet50", "triplet", "colour", "clip"]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_two_generations_of_a_space_stand_side_by_side(models_dir: Path, retrain
         *((name, True) for name in NAMES),
         ("triplet", False),
     ]
-    old, new = loaded[1], loaded[3]
+    old, new = loaded[1], loaded[-1]
     assert old.space.digest != new.space.digest
     assert not torch.allclose(embed(old), embed(new), atol=0.1)
 
@@ -77,13 +77,13 @@ def test_generations_share_their_trunk(
     loaded = towers.load([models_dir, retrained], CPU)
     assert paths == [models_dir / "resnet50" / "model.safetensors"]
     passes: list[int] = []
-    forward = resnet50.ResNet50.forward
+    below = resnet50.ResNet50.below
 
     def counted(self: resnet50.ResNet50, images: torch.Tensor) -> torch.Tensor:
         passes.append(len(images))
-        return forward(self, images)
+        return below(self, images)
 
-    monkeypatch.setattr(resnet50.ResNet50, "forward", counted)
+    monkeypatch.setattr(resnet50.ResNet50, "below", counted)
     batch = Batch(torch.zeros(2, 224, 224, 3, dtype=torch.uint8))
     for each in loaded:
         assert each.images is not None
@@ -93,7 +93,7 @@ def test_generations_share_their_trunk(
 
 def test_the_first_directory_has_the_defaults(models_dir: Path, retrained: Path) -> None:
     """Which generation the bare name means is a matter of order, and an own head wins over the shipped."""
-    first, _, _, other = (each.space for each in towers.load([retrained, models_dir], CPU))
+    first, *_, other = (each.space for each in towers.load([retrained, models_dir], CPU))
     assert first.default
     assert (other.name, other.default) == ("triplet", False)
     assert other.digest == towers.load([models_dir], CPU)[1].space.digest
@@ -107,17 +107,17 @@ def test_the_same_models_twice_are_the_same_models(models_dir: Path) -> None:
 def test_what_a_further_directory_lacks_is_told_and_shadows_nothing(models_dir: Path, tmp_path: Path) -> None:
     """The defaults stay available beside the reasons for what is missing."""
     loaded = [each.space for each in towers.load([models_dir, tmp_path], CPU)]
-    assert [space.default for space in loaded] == [True] * 3 + [False] * 3
-    assert [bool(space.unavailable_reason) for space in loaded] == [False] * 3 + [True] * 3
-    assert all(str(tmp_path) in space.unavailable_reason for space in loaded[3:])
+    assert [space.default for space in loaded] == [True] * len(NAMES) + [False] * len(NAMES)
+    assert [bool(space.unavailable_reason) for space in loaded] == [False] * len(NAMES) + [True] * len(NAMES)
+    assert all(str(tmp_path) in space.unavailable_reason for space in loaded[len(NAMES) :])
 
 
 def test_a_further_directory_does_not_become_the_default(models_dir: Path, tmp_path: Path) -> None:
     """A space that the first directory lacks is not silently another directory's."""
     loaded = [each.space for each in towers.load([tmp_path, models_dir], CPU)]
-    assert [(space.default, bool(space.digest)) for space in loaded] == [(True, False)] * 3 + [
+    assert [(space.default, bool(space.digest)) for space in loaded] == [(True, False)] * len(NAMES) + [
         (False, True)
-    ] * 3
+    ] * len(NAMES)
 
 
 @pytest.mark.parametrize(("torn", "message"), [(b"torn", "is damaged"), (None, "does not fit")])

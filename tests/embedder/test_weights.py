@@ -326,7 +326,7 @@ def test_unknown_wishes_are_refused(
 
 def test_a_missing_head_says_how_to_train_it(tmp_path: Path) -> None:
     """Without a shipped head the message names the trainer's command."""
-    with pytest.raises(FailedPrecondition, match=r"services\.trainer"):
+    with pytest.raises(FailedPrecondition, match="`vitrine train all` trains it"):
         weights.trunk_of(tmp_path / "triplet.safetensors")
 
 

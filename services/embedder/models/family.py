@@ -57,13 +57,26 @@ class Space:
     default: bool = True
 
 
+class Trunk(Protocol):
+    """A model that several towers stand on, in two parts, since a tower may have a last stage of its own."""
+
+    def below(self, images: Tensor) -> Tensor:
+        """uint8 RGB [n, size, size, 3] -> maps [n, c, h, w] before the last stage."""
+        ...
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """What `below` gives, which stays as it is -> features [n, d]."""
+        ...
+
+
 class Batch:
     """Pictures on their way through the towers; what several towers need is computed once."""
 
     def __init__(self, pixels: Tensor) -> None:
         self._sized = {pixels.shape[1]: pixels}
         self._pixels = pixels
-        self._features: dict[nn.Module, Tensor] = {}
+        self._maps: dict[Trunk, Tensor] = {}
+        self._features: dict[Trunk, Tensor] = {}
 
     def sized(self, size: int) -> Tensor:
         """The pictures as uint8 RGB [n, size, size, 3]."""
@@ -73,10 +86,19 @@ class Batch:
             self._sized[size] = planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
         return self._sized[size]
 
-    def through(self, trunk: nn.Module, size: int) -> Tensor:
+    def below(self, trunk: Trunk, size: int) -> Tensor:
+        """Maps in the trunk's dtype [n, c, h, w] that it gives of `sized(size)`, at the first call only.
+
+        Nobody may change them.
+        """
+        if trunk not in self._maps:
+            self._maps[trunk] = trunk.below(self.sized(size))
+        return self._maps[trunk]
+
+    def through(self, trunk: Trunk, size: int) -> Tensor:
         """Features float32 [n, d] that a trunk, which runs at the first call only, gives of `sized(size)`."""
         if trunk not in self._features:
-            self._features[trunk] = trunk(self.sized(size)).float()
+            self._features[trunk] = trunk.pooled(self.below(trunk, size)).float()
         return self._features[trunk]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.embedder.models import clip, resnet50, triplet
+from services.embedder.models import clip, colour, resnet50, triplet
 from services.embedder.models.family import Family
 
-FAMILIES: tuple[Family, ...] = (resnet50.FAMILY, triplet.FAMILY, clip.FAMILY)
+FAMILIES: tuple[Family, ...] = (resnet50.FAMILY, triplet.FAMILY, colour.FAMILY, clip.FAMILY)

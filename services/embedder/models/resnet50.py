@@ -9,9 +9,10 @@ of biased convolutions over RGB pixels. `torchvision_layout` does the same with 
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +50,9 @@ FILE = "model.safetensors"
 
 _LABELS = "labels.json"
 _STAGES = ((2, 64, 3), (3, 128, 4), (4, 256, 6), (5, 512, 3))
+_BLOCKS_BELOW = sum(depth for *_, depth in _STAGES[:-1])
+# The side of what comes to the last stage.
+_LAST_SIDE = IMAGE_SIZE // 16
 
 Array = npt.NDArray[np.float32]
 
@@ -87,7 +91,7 @@ class Bottleneck(nn.Module):
         self.shortcut = FusedConv2d(in_channels, 4 * width, 1, stride=stride) if project else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """One block; see the class for the shapes. Once packed, it may overwrite `x`."""
+        """One block; see the class for the shapes. Once packed, it may overwrite `x`, unless it projects."""
         y = self.spatial.relu(self.reduce.relu(x))
         return self.expand.add_relu_(y, self.shortcut(x))
 
@@ -103,6 +107,34 @@ class Bottleneck(nn.Module):
         return spatial
 
 
+class LastStage(nn.Sequential):
+    """The last stage by itself, for those who tune it: maps [n, 1024, 14, 14] -> pooled features [n, 2048].
+
+    `variant` is that of the trunk that the maps are of.
+    """
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(*_stage(*_STAGES[-1], variant))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Not normalised. The maps stay as they are."""
+        return _through(self, maps)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' dtype."""
+        first = self[0]
+        assert isinstance(first, Bottleneck)
+        return first.reduce.weight.dtype
+
+    def pack(self) -> None:
+        """Pack all convolutions, which is for inference on a CPU alone."""
+        side = _LAST_SIDE
+        for block in self:
+            assert isinstance(block, Bottleneck)
+            side = block.pack(side)
+
+
 class ResNet50(nn.Module):
     """Features and ImageNet classes of uint8 RGB images."""
 
@@ -112,26 +144,35 @@ class ResNet50(nn.Module):
         self.mean = torch.tensor(variant.preprocessing.mean, device="cpu")
         self.stem = FusedConv2d(3, 64, 7, stride=2, padding=3)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        blocks: list[Bottleneck] = []
-        in_channels = 64
-        for stage, width, depth in _STAGES:
-            for index in range(depth):
-                stride = 2 if index == 0 and stage > 2 else 1
-                late = variant.strides_late
-                blocks.append(Bottleneck(in_channels, width, stride, project=index == 0, strides_late=late))
-                in_channels = 4 * width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*(block for stage in _STAGES for block in _stage(*stage, variant)))
         self.top = nn.Linear(DIM, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 RGB [n, h, w, 3] -> pooled features [n, 2048], not normalised, in the weights' dtype."""
+        return self.pooled(self.below(images))
+
+    def below(self, images: Tensor) -> Tensor:
+        """uint8 RGB [n, h, w, 3] -> maps [n, 1024, h / 16, w / 16] before the last stage."""
         # Permuting a dense NHWC tensor gives NCHW in channels_last layout without a copy.
         x = (images.float() - self.mean).to(self.stem.weight.dtype).permute(0, 3, 1, 2)
         x = self.stem.relu(x)
         # Zero padding of a ReLU's output and the pool's -inf padding give the same maxima.
-        x = self.blocks(self.pool(x))
-        features: Tensor = x.mean(dim=(2, 3))
-        return features
+        x = self.pool(x)
+        for block in itertools.islice(self.blocks, _BLOCKS_BELOW):
+            x = block(x)
+        maps: Tensor = x
+        return maps
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """What `below` gives, which stays as it is -> what `forward` gives."""
+        return _through(itertools.islice(self.blocks, _BLOCKS_BELOW, None), maps)
+
+    def last_stage(self) -> LastStage:
+        """A copy of the last stage in float32 on the CPU, ready to be trained. Only before `tuned`."""
+        stage = LastStage(self.variant)
+        for own, block in zip(stage, itertools.islice(self.blocks, _BLOCKS_BELOW, None), strict=True):
+            own.load_state_dict(block.state_dict())
+        return stage
 
     def place(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Itself with its weights moved, cast and laid out for fast convolutions. The mean stays exact."""
@@ -153,6 +194,22 @@ class ResNet50(nn.Module):
         """Pooled features [n, 2048] -> scores of the 1000 ImageNet classes [n, 1000], before softmax."""
         scores: Tensor = self.top(features)
         return scores
+
+
+def _through(last_blocks: Iterable[nn.Module], x: Tensor) -> Tensor:
+    for block in last_blocks:
+        x = block(x)
+    return x.mean(dim=(2, 3))
+
+
+def _stage(stage: int, width: int, depth: int, variant: Variant) -> Iterator[Bottleneck]:
+    late = variant.strides_late
+    # The stem gives 64 channels, every stage twice as many as the one before it.
+    yield Bottleneck(
+        64 if stage == 2 else 2 * width, width, 1 if stage == 2 else 2, project=True, strides_late=late
+    )
+    for _ in range(1, depth):
+        yield Bottleneck(4 * width, width, 1, project=False, strides_late=late)
 
 
 def load(path: Path) -> ResNet50:

@@ -94,6 +94,25 @@ def test_a_batch_gives_what_single_pictures_give(trunk: resnet50.ResNet50) -> No
     assert functional.cosine_similarity(together, alone).min() > 0.99999
 
 
+@pytest.mark.parametrize("variant", resnet50.VARIANTS.values(), ids=list(resnet50.VARIANTS))
+def test_the_last_stage_by_itself_gives_what_it_gives_within(variant: resnet50.Variant) -> None:
+    """A copy can be changed without the trunk, and neither of them changes the maps, packed or not."""
+    torch.manual_seed(0)
+    model = resnet50.ResNet50(variant).eval().requires_grad_(requires_grad=False)
+    stage = model.last_stage()
+    assert all(parameter.requires_grad for parameter in stage.parameters())
+    maps = torch.rand(2, 1024, 14, 14).to(memory_format=torch.channels_last)
+    before = maps.clone()
+    with torch.inference_mode():
+        wanted = model.pooled(maps)
+        torch.testing.assert_close(stage(maps), wanted)
+        stage.pack()
+        torch.testing.assert_close(stage(maps), wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.tuned().pooled(maps), wanted, rtol=1e-4, atol=1e-5)
+    assert stage.dtype is torch.float32
+    assert torch.equal(maps, before)
+
+
 def test_a_missing_file_is_no_model(tmp_path: Path) -> None:
     """There is no network with random weights."""
     with pytest.raises(FileNotFoundError):

@@ -4,38 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from services.mesh import profiles
+from services.mesh.profiles import VISUAL
 from vitrine.v1 import common_pb2, embedder_pb2
 
 FIRST = "g1"
-VISUAL = "visual."
 SEMANTIC_SPACE = "clip"
-"""The space that labels are inferred from."""
-
-_SIMILAR = "similar"
-_VISUAL_WEIGHTS = {"resnet50": 0.40, "clip": 0.40, "triplet": 0.20}
-# Of a space that the weights above do not know, should the embedder have one.
-_OTHER_VISUAL_WEIGHT = 0.20
-_MEANING_WEIGHTS = {
-    "semantic.gender": 0.10,
-    "semantic.category": 0.10,
-    "semantic.colour": 0.05,
-    "text.match": 0.15,
-}
+"""The space that prompts are in, for labels to be inferred from."""
 
 
 def frozen(models: Iterable[embedder_pb2.ModelInfo]) -> common_pb2.Generation:
     """The first generation of a catalogue: the spaces that the embedder has now."""
     specs = [model.spec for model in models if model.spec.model_digest and not model.unavailable_reason]
-    weights = {spec.space: _VISUAL_WEIGHTS.get(spec.space, _OTHER_VISUAL_WEIGHT) for spec in specs}
-    total = sum(weights.values())
-    similar = {f"{VISUAL}{space}": weight / total for space, weight in weights.items()} | _MEANING_WEIGHTS
+    weights = profiles.profiles(spec.space for spec in specs)
     return common_pb2.Generation(
         id=FIRST,
         spaces=specs,
-        profiles=[
-            common_pb2.Profile(name=_SIMILAR, weights=similar),
-            *(common_pb2.Profile(name=spec.space, weights={f"{VISUAL}{spec.space}": 1.0}) for spec in specs),
-        ],
+        profiles=[common_pb2.Profile(name=name, weights=each) for name, each in weights.items()],
     )
 
 

@@ -23,6 +23,8 @@ from services.mesh.vectors import Floats
 from vitrine.v1 import common_pb2, embedder_pb2, search_pb2, vectorsearch_pb2
 
 LABEL_NAMES = ("gender", "category", "type", "colour")
+# Of candidates also what was inferred where the shop states it: it tells how far models hold in this shop.
+CANDIDATE_LABELS = (*LABEL_NAMES, "inferred.gender", "inferred.category")
 
 # A vector is a pure function of the content and the model, so it does not go stale; pages of one search also
 # need the very same one.
@@ -41,13 +43,18 @@ _BySpace = dict[str, Floats]
 class QueryVectors:
     """What a query looks like.
 
-    `queries` holds a vector and its weight for each space; `clip` is that of the query's pictures alone, from
-    which labels can be inferred; `labels` is what is known of its products.
+    `queries` holds a vector and its weight for each space; `photo` are those of the wanted pictures and
+    products alone, from which labels can be inferred; `labels` is what is known of its products.
     """
 
     queries: list[vectorsearch_pb2.SpaceQuery]
-    clip: common_pb2.Vector | None
+    photo: list[common_pb2.Vector]
     labels: list[common_pb2.Label]
+
+    @property
+    def clip(self) -> common_pb2.Vector | None:
+        """That of `photo` in the space that prompts are in."""
+        return next((each for each in self.photo if each.space == generations.SEMANTIC_SPACE), None)
 
 
 class QueryVectorSource:
@@ -76,7 +83,7 @@ class QueryVectorSource:
                 query, by_source["text"], [spec for spec in specs if spec.accepts_text], parts, clock
             ),
         )
-        return QueryVectors(_mixed_queries(query, parts), _clip(query, parts), labels)
+        return QueryVectors(_mixed_queries(query, parts), _photo(query, parts), labels)
 
     @staticmethod
     def _specs(query: Query) -> list[common_pb2.SpaceSpec]:
@@ -243,16 +250,22 @@ def _mixed_queries(query: Query, parts: Sequence[Mapping[str, Floats]]) -> list[
     ]
 
 
-def _clip(query: Query, parts: Sequence[Mapping[str, Floats]]) -> common_pb2.Vector | None:
-    space = generations.SEMANTIC_SPACE
-    vector = _mixed(
-        (part.weight, found.get(space))
+def _photo(query: Query, parts: Sequence[Mapping[str, Floats]]) -> list[common_pb2.Vector]:
+    """One vector in each space that the wanted pictures, products and vectors have one in."""
+    wanted = [
+        (part.weight, found)
         for part, found in zip(query.parts, parts, strict=True)
         if part.WhichOneof("source") != "text" and part.weight > 0
-    )
-    if vector is None:
-        return None
-    return vectors.encode(vector, space=space, model_digest=_digest(query, space))
+    ]
+    mixed = {
+        spec.space: _mixed((weight, found.get(spec.space)) for weight, found in wanted)
+        for spec in query.generation.spaces
+    }
+    return [
+        vectors.encode(vector, space=space, model_digest=_digest(query, space))
+        for space, vector in mixed.items()
+        if vector is not None
+    ]
 
 
 def _digest(query: Query, space: str) -> str:

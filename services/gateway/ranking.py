@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
 import numpy as np
 import structlog
 
-from services.gateway import generations, upstream
-from services.gateway.candidates import visual_scores
+from services.gateway import upstream
+from services.gateway.candidates import capped, group_values, visual_scores
+from services.gateway.products import Vectors
 from services.gateway.query import Query
 from services.gateway.query_vectors import QueryVectors
+from services.gateway.threshold import most_shortfall
 from services.mesh.errors import DeadlineExceeded, Unavailable, VitrineError
-from vitrine.v1 import common_pb2, ranker_pb2, ranker_pb2_grpc
+from services.mesh.profiles import VISUAL
+from vitrine.v1 import common_pb2, ranker_pb2, ranker_pb2_grpc, vectorsearch_pb2
 
 _log = structlog.get_logger()
 
-MAX_VECTORS_A_CALL = 256
+MAX_PHOTOS_A_CALL = 256
 DIGITS = 6
 
 
@@ -46,12 +49,18 @@ class Ranker:
         if query.position is not None and not query.position.ranked:
             return Ranking(visual_order(query, candidates), ranked=False)
         request = ranker_pb2.RankRequest(
-            query=ranker_pb2.RankQuery(text=query.text, labels=found.labels, clip_vector=found.clip),
+            query=ranker_pb2.RankQuery(
+                text=query.text, labels=found.labels, clip_vector=found.clip, photo_vectors=found.photo
+            ),
             candidates=candidates,
             profile=query.profile,
             limit=query.k,
             after=query.position.cursor if query.position else None,
             explain=query.explain,
+            max_shortfall=_max_shortfall(query),
+            group_by=query.group_by,
+            diversity=query.diversity,
+            offset=query.offset,
         )
         try:
             response = await upstream.ask("ranker", self._stub.Rank, request, timeout_s=self._timeout_s)
@@ -66,28 +75,41 @@ class Ranker:
             return Ranking(visual_order(query, candidates), ranked=False)
         return Ranking(response, ranked=True)
 
-    async def classify(
-        self, clip_vectors: list[common_pb2.Vector], *, timeout_s: float
-    ) -> list[list[common_pb2.Label]]:
-        """The labels of each vector.
+    async def classify(self, photos: Sequence[Vectors], *, timeout_s: float) -> list[list[common_pb2.Label]]:
+        """The labels of each photo, given as its vectors.
 
         Raises FailedPrecondition (reason SEMANTICS_MISSING) when the ranker has no prompts for the model.
         """
         labels: list[list[common_pb2.Label]] = []
-        for start in range(0, len(clip_vectors), MAX_VECTORS_A_CALL):
-            request = ranker_pb2.ClassifyRequest(vectors=clip_vectors[start : start + MAX_VECTORS_A_CALL])
+        for start in range(0, len(photos), MAX_PHOTOS_A_CALL):
+            request = ranker_pb2.ClassifyRequest(
+                photos=[
+                    vectorsearch_pb2.PhotoVectors(vectors=photo)
+                    for photo in photos[start : start + MAX_PHOTOS_A_CALL]
+                ]
+            )
             response = await upstream.ask("ranker", self._stub.Classify, request, timeout_s=timeout_s)
             labels += [list(each.labels) for each in response.classifications]
         return labels
 
 
 def visual_order(query: Query, candidates: common_pb2.Candidates) -> ranker_pb2.RankResponse:
-    """A page by the weighted sum of cosines alone: descending score, ties by product id."""
+    """A page by the weighted sum of cosines alone: descending score, ties by product id.
+
+    The threshold and the cap on groups hold; there is no diversity.
+    """
     scores = np.round(visual_scores(candidates), DIGITS).tolist()
+    best = sum(space.weight for space in candidates.spaces)
+    max_shortfall = _max_shortfall(query)
     order = sorted(
         (-score, product_id, index)
         for index, (score, product_id) in enumerate(zip(scores, candidates.product_ids, strict=True))
+        if max_shortfall is None or best - score <= max_shortfall
     )
+    if query.group_by is not None:
+        values = group_values([candidates], query.group_by.attribute)
+        kept = set(capped((each[2] for each in order), values, query.group_by.size))
+        order = [each for each in order if each[2] in kept]
     if query.position is not None:
         after = (-query.position.score, query.position.product_id)
         order = [each for each in order if each[:2] > after]
@@ -105,7 +127,7 @@ def visual_order(query: Query, candidates: common_pb2.Candidates) -> ranker_pb2.
             for negated, _, index in page
         ],
         more=len(order) > len(page),
-        best_possible_score=sum(space.weight for space in candidates.spaces),
+        best_possible_score=best,
     )
 
 
@@ -117,11 +139,17 @@ def hits(
         yield candidates.product_ids[ranked.index], candidates.photo_ids[ranked.index], ranked
 
 
+def _max_shortfall(query: Query) -> float | None:
+    if not query.min_similarity:
+        return None
+    return most_shortfall(query.min_similarity, query.kind, query.profile.name)
+
+
 def _term(space: common_pb2.SpaceScores, cosine: float) -> common_pb2.ScoreTerm:
     absent = bool(np.isnan(cosine))
     value = space.neutral if absent else cosine
     return common_pb2.ScoreTerm(
-        name=f"{generations.VISUAL}{space.space}",
+        name=f"{VISUAL}{space.space}",
         value=value,
         weight=space.weight,
         contribution=value * space.weight,

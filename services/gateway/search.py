@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import structlog
 
-from services.gateway import attributes, metrics, query, ranking, similarity
+from services.gateway import attributes, candidates, metrics, query, ranking, similarity
 from services.gateway.cache.interface import Cache
 from services.gateway.directory import CatalogDirectory
 from services.gateway.flight import SingleFlight
 from services.gateway.paging import SearchPosition
 from services.gateway.query import Query
-from services.gateway.query_vectors import LABEL_NAMES, QueryVectorSource
+from services.gateway.query_vectors import CANDIDATE_LABELS, QueryVectors, QueryVectorSource
 from services.gateway.ranking import Ranker
 from services.gateway.shards import Found, Shards
 from services.gateway.store.interface import Store, StoredProduct
@@ -28,6 +28,10 @@ _log = structlog.get_logger()
 # Paging stays within this many candidates.
 WINDOW = 1_000
 ANSWER_TTL_S = 60.0
+# So many times the products of a value that are wanted come from the shards, for the ranker to choose from.
+GROUP_DEPTH = 10
+# So many candidates come with a vector when variety is wanted.
+DIVERSE = 200
 
 
 class SearchFlow:
@@ -100,19 +104,7 @@ class SearchFlow:
         clock = StageClock()
         vectors = await self._vectors.get(wanted, clock)
         with clock.stage("search"):
-            found = await self._shards.search(
-                vectorsearch_pb2.SearchVectorsRequest(
-                    catalog=wanted.catalog,
-                    generation=wanted.generation.id,
-                    queries=vectors.queries,
-                    filter=wanted.filter,
-                    limit=WINDOW,
-                    exclude_product_ids=wanted.product_ids,
-                    label_names=LABEL_NAMES,
-                    facet_attributes=wanted.facets,
-                    min_revision=wanted.min_revision,
-                )
-            )
+            found = await self._shards.search(_request(wanted, vectors))
         await self._refuse_unknown(wanted, found)
         with clock.stage("rank"):
             ranked = await self._ranker.rank(wanted, vectors, found.candidates)
@@ -126,6 +118,8 @@ class SearchFlow:
             condition.attribute: f"{field}.attribute"
             for field, condition in attributes.conditions(wanted.filter)
         } | {facet: f"facets[{index}]" for index, facet in enumerate(wanted.facets)}
+        if wanted.group_by is not None:
+            fields.setdefault(wanted.group_by.attribute, "group_by.attribute")
         unknown = [attribute for attribute in fields if attribute in found.unknown_attributes]
         if not unknown:
             return
@@ -167,6 +161,31 @@ class SearchFlow:
             return None
 
 
+def _request(wanted: Query, vectors: QueryVectors) -> vectorsearch_pb2.SearchVectorsRequest:
+    """What every shard is asked."""
+    request = vectorsearch_pb2.SearchVectorsRequest(
+        catalog=wanted.catalog,
+        generation=wanted.generation.id,
+        queries=vectors.queries,
+        filter=wanted.filter,
+        limit=WINDOW,
+        exclude_product_ids=wanted.product_ids,
+        label_names=CANDIDATE_LABELS,
+        facet_attributes=wanted.facets,
+        min_revision=wanted.min_revision,
+    )
+    if wanted.group_by is not None:
+        attribute = wanted.group_by.attribute
+        if attribute not in CANDIDATE_LABELS:
+            request.label_names.append(attribute)
+        request.group_by.attribute = attribute
+        request.group_by.size = GROUP_DEPTH * wanted.group_by.size
+    if wanted.diversity:
+        request.vector_space = wanted.vector_space
+        request.vectors_limit = DIVERSE
+    return request
+
+
 def _response(wanted: Query, found: Found, ranked: ranking.Ranking) -> search_pb2.SearchResponse:
     """The answer with bare names in place of products."""
     best = ranked.response.best_possible_score
@@ -186,25 +205,39 @@ def _response(wanted: Query, found: Found, ranked: ranking.Ranking) -> search_pb
         ],
         plans=found.plans,
         profile=wanted.profile.name,
+        group_by=wanted.group_by,
     )
     if not ranked.ranked:
         response.degraded.append("ranker")
+    elif "diversity" not in ranked.response.degraded:
+        response.diversity = wanted.diversity
     response.degraded.extend(ranked.response.degraded)
+    groups = (
+        candidates.group_values([found.candidates], wanted.group_by.attribute) if wanted.group_by else None
+    )
     last = None
     for product_id, photo_id, each in ranking.hits(ranked.response, found.candidates):
-        value = similarity.similarity(each.score, best, wanted.kind, wanted.profile.name)
+        value = similarity.similarity(best - each.score, wanted.kind, wanted.profile.name)
         hit = response.hits.add(
             photo_id=photo_id,
             score=each.score,
             similarity=value,
             band=similarity.band(value),
             terms=each.terms if wanted.explain else (),
+            group_value=groups[each.index] if groups else None,
         )
         hit.product.name = names.product_name(wanted.catalog, product_id)
         last = product_id, each.score
     if ranked.response.more and last is not None:
         product_id, score = last
-        position = SearchPosition(wanted.digest, score, product_id, found.revision, ranked.ranked)
+        position = SearchPosition(
+            wanted.digest,
+            score,
+            product_id,
+            found.revision,
+            ranked.ranked,
+            wanted.offset + len(response.hits) if wanted.diversity and ranked.ranked else None,
+        )
         response.next_page_token = position.encode()
     return response
 

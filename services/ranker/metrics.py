@@ -20,7 +20,8 @@ CLASSIFIED = Counter("vitrine_ranker_classified", "Vectors that labels were infe
 def declare() -> None:
     """Let every series exist from the start, at zero."""
     DROPPED.labels("gender")
-    DEGRADED.labels("semantics")
+    for reason in ("semantics", "diversity"):
+        DEGRADED.labels(reason)
     # Spaces are the caller's, so visual terms are counted as one.
     for term in ("visual", *terms.NAMES):
         TERMS.labels(term)

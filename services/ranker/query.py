@@ -8,7 +8,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from services.ranker.candidates import Candidates, Doubles, Flags
+from services.ranker import trust, votes
+from services.ranker.candidates import Candidates, Column, Doubles, Flags
+from services.ranker.semantics import MAX_PROBABILITY
 from services.ranker.taxonomy import FAMILIES, GENDERS, family_of, gender_of, joint_gender
 from services.ranker.text import Term, understand
 
@@ -16,6 +18,11 @@ from services.ranker.text import Term, understand
 # ever.
 SAME_PHOTO_COSINE = 0.995
 _SAME_PHOTO_SPACE = "resnet50"
+
+# How much the neighbours' votes count against a model that was trained to tell, in its logarithms.
+_VOTES_SHARE = 0.3
+# No label is impossible.
+_LEAST_SHARE = 1e-3
 
 # The probability of each label of a task (`gender`, `category`) for the query's photo; empty when it cannot
 # be told.
@@ -33,6 +40,8 @@ class Source(IntEnum):
     STATED = 1
     SAME_PHOTO = 2
     INFERRED = 3
+    # The neighbours alone, where no model has a say.
+    VOTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +58,17 @@ class Belief:
     """What is believed of one property of the query.
 
     `shares` are the probabilities, float64 [n_labels], of the taxonomy's labels: all 0 where it does not have
-    the value, and empty for colours. `values` are the words it was said in, with the `probability` of the
-    first.
+    the value, and empty for colours and types. `values` are the words it was said in, with the `probability`
+    of the first. `votes` are the probabilities of the values that the candidates' column has, float64
+    [n_values], where their neighbourhood tells; several spellings of one word have that of the word.
     """
 
     source: Source
     shares: Doubles
     values: tuple[str, ...]
     probability: float = 1.0
+    votes: Doubles | None = None
+    heard: float = 1.0
 
     @property
     def is_certain(self) -> bool:
@@ -68,45 +80,78 @@ class Belief:
         """Whether a candidate with the very same value agrees, whatever the taxonomy makes of it."""
         return self.source in {Source.STATED, Source.SAME_PHOTO}
 
+    @property
+    def is_inferred(self) -> bool:
+        """Whether nobody says so of this very photo."""
+        return self.source in {Source.INFERRED, Source.VOTED}
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """All that is known of a query; None where nothing is.
-
-    `types` are the shop's words for its kind of product, `terms` the content words of its text.
-    """
+    """All that is known of a query; None where nothing is. `terms` are the content words of its text."""
 
     gender: Belief | None = None
     category: Belief | None = None
+    type: Belief | None = None
     colour: Belief | None = None
-    types: tuple[str, ...] = ()
     terms: tuple[Term, ...] = ()
 
     def labels(self) -> list[KnownLabel]:
         """What was understood, for people."""
-        beliefs = {"gender": self.gender, "category": self.category, "colour": self.colour}
-        found = [
-            KnownLabel(name, value, belief.probability)
+        beliefs = {
+            "gender": self.gender,
+            "category": self.category,
+            "type": self.type,
+            "colour": self.colour,
+        }
+        return [
+            # Probability 1 is kept for what is stated, even where all neighbours are of one mind.
+            KnownLabel(
+                name,
+                value,
+                min(belief.probability, MAX_PROBABILITY) if belief.is_inferred else belief.probability,
+            )
             for name, belief in beliefs.items()
             if belief is not None
             for value in belief.values
         ]
-        return found + [KnownLabel("type", value, 1.0) for value in self.types]
 
 
-def believe(text: str, labels: Sequence[KnownLabel], candidates: Candidates, infer: Infer) -> Query:
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """How much each candidate's own labels tell of the query's photo, float64 [n]; None where nothing.
+
+    `looks` weigh what it is and whom it is for, `colour` its colour.
+    """
+
+    looks: Doubles | None = None
+    colour: Doubles | None = None
+
+
+def neighbours(candidates: Candidates, visual: Mapping[str, float]) -> Neighbours:
+    """The candidates as the neighbours of a photo, by the weight of each space."""
+    return Neighbours(votes.by_looks(candidates, visual), votes.by_colour(candidates))
+
+
+def believe(
+    text: str,
+    labels: Sequence[KnownLabel],
+    candidates: Candidates,
+    infer: Infer,
+    near: Neighbours | None = None,
+) -> Query:
     """What is known of a query, each property from its most trusted source.
 
-    `labels` come with the query: those of probability 1 are stated, others are a model's. `infer` is asked
-    only for what nothing else tells.
+    `labels` come with the query: those of probability 1 are stated, others are a model's. `infer` and `near`,
+    which only a query with a photo has, are asked only for what nothing else tells.
     """
+    near = near or Neighbours()
     said = understand(text)
     stated = _by_name([label for label in labels if label.probability >= 1])
     recognised = _by_name(_labels_of_same_photo(candidates))
     guessed = {label.name: label for label in reversed(labels) if label.probability < 1}
 
-    gender = category = colour = None
-    types: tuple[str, ...] = ()
+    gender = category = type_ = colour = None
     if said.gender:
         gender = Belief(Source.TEXT, _one_hot(GENDERS, said.gender), (said.gender,))
     if said.families:
@@ -119,17 +164,26 @@ def believe(text: str, labels: Sequence[KnownLabel], candidates: Candidates, inf
             group = joint_gender({found for value in known["gender"] if (found := gender_of(value))})
             gender = Belief(source, _one_hot(GENDERS, group), known["gender"])
         if category is None and ("category" in known or "type" in known):
-            types = known.get("type", ())
             values = known.get("category", ())
-            family = next((found for value in types + values if (found := family_of(value))), None)
+            if "type" in known:
+                type_ = Belief(source, np.empty(0), known["type"])
+            family = next(
+                (found for value in known.get("type", ()) + values if (found := family_of(value))), None
+            )
             category = Belief(source, _one_hot(FAMILIES, family), values)
         if colour is None and "colour" in known:
             colour = Belief(source, np.empty(0), known["colour"])
+    if category is None and type_ is None:
+        type_ = _voted(candidates.labels.get("type"), near.looks)
     return Query(
-        gender=gender or _inferred("gender", GENDERS, guessed.get("gender"), infer),
-        category=category or _inferred("category", FAMILIES, guessed.get("category"), infer),
-        colour=colour,
-        types=types,
+        gender=gender
+        or _inferred(GENDERS, guessed.get("gender"), _about("gender", gender_of, candidates, infer, near)),
+        category=category
+        or _inferred(
+            FAMILIES, guessed.get("category"), _about("category", family_of, candidates, infer, near)
+        ),
+        type=type_,
+        colour=colour or _voted(candidates.labels.get("colour"), near.colour),
         terms=said.terms,
     )
 
@@ -166,18 +220,104 @@ def _by_name(labels: Sequence[KnownLabel]) -> dict[str, tuple[str, ...]]:
     return values
 
 
-def _inferred(task: str, names: tuple[str, ...], guess: KnownLabel | None, infer: Infer) -> Belief | None:
-    if guess is not None and guess.value in names:
-        shares = np.full(len(names), (1 - guess.probability) / (len(names) - 1))
-        shares[names.index(guess.value)] = guess.probability
-        return Belief(Source.INFERRED, shares, (guess.value,), guess.probability)
-    distribution = infer(task)
-    shares = np.array([distribution.get(name, 0.0) for name in names])
-    if not shares.any():
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What a model and the neighbours tell of a task's labels; each may be silent."""
+
+    task: str
+    label_of: Callable[[str], str | None]
+    candidates: Candidates
+    infer: Infer
+    votes: Doubles | None
+
+    @property
+    def column(self) -> Column | None:
+        """What is known of the candidates."""
+        return self.candidates.labels.get(self.task)
+
+
+def _about(
+    task: str,
+    label_of: Callable[[str], str | None],
+    candidates: Candidates,
+    infer: Infer,
+    near: Neighbours,
+) -> _Evidence:
+    counted = votes.count(candidates.labels.get(task), near.looks)
+    return _Evidence(task, label_of, candidates, infer, counted)
+
+
+def _inferred(names: tuple[str, ...], guess: KnownLabel | None, evidence: _Evidence) -> Belief | None:
+    model, voted = _of_model(names, guess, evidence), _of_votes(names, evidence)
+    if model is not None:
+        model = trust.corrected(model, evidence.task, names, evidence.label_of, evidence.candidates)
+    if model is None:
+        if evidence.votes is None:
+            return None
+        # Without shares the neighbours speak in words that the taxonomy does not have.
+        return _told(Source.VOTED, names, np.zeros(len(names)) if voted is None else voted, evidence)
+    if voted is None:
+        return _told(Source.INFERRED, names, model, evidence)
+    # For the neighbours who are silent the model speaks: a few of them cannot outvote it.
+    voted = voted + (1 - voted.sum()) * model
+    mixed: Doubles = np.exp(
+        (1 - _VOTES_SHARE) * np.log(model + _LEAST_SHARE) + _VOTES_SHARE * np.log(voted + _LEAST_SHARE)
+    )
+    return _told(Source.INFERRED, names, mixed / mixed.sum(), evidence)
+
+
+def _told(source: Source, names: tuple[str, ...], shares: Doubles, evidence: _Evidence) -> Belief:
+    """In the shop's own word where the neighbours have one, else in the taxonomy's."""
+    word, probability, voted = names[int(shares.argmax())], float(shares.max()), None
+    if evidence.votes is not None and evidence.column is not None:
+        voted, best = _elected(evidence.column, evidence.votes)
+        if not shares.any() or evidence.label_of(evidence.column.values[best]) == word:
+            word = evidence.column.values[best]
+            probability = probability if shares.any() else float(voted[best])
+    heard = 1.0 if evidence.votes is None else float(evidence.votes.sum())
+    return Belief(source, shares, (word,), probability, voted, heard)
+
+
+def _elected(column: Column, counted: Doubles) -> tuple[Doubles, int]:
+    """The votes of all spellings for each value, and the place of the best in its most usual spelling."""
+    pooled = votes.pooled(column, counted)
+    return pooled, int(np.lexsort((counted, pooled))[-1])
+
+
+def _of_model(names: tuple[str, ...], guess: KnownLabel | None, evidence: _Evidence) -> Doubles | None:
+    distribution = evidence.infer(evidence.task)
+    found = _normalised(np.array([distribution.get(name, 0.0) for name in names]))
+    if found is None and guess is not None and guess.value in names:
+        found = np.full(len(names), (1 - guess.probability) / (len(names) - 1))
+        found[names.index(guess.value)] = guess.probability
+    return found
+
+
+def _of_votes(names: tuple[str, ...], evidence: _Evidence) -> Doubles | None:
+    if evidence.votes is None or evidence.column is None:
         return None
-    shares /= shares.sum()
-    best = int(shares.argmax())
-    return Belief(Source.INFERRED, shares, (names[best],), float(shares[best]))
+    shares = np.zeros(len(names))
+    for value, share in zip(evidence.column.values, evidence.votes.tolist(), strict=True):
+        label = evidence.label_of(value)
+        if label is not None:
+            shares[names.index(label)] += share
+    # What is missing to 1 is for words without a label.
+    return shares if shares.any() else None
+
+
+def _normalised(shares: Doubles) -> Doubles | None:
+    total = float(shares.sum())
+    return shares / total if total > 0 else None
+
+
+def _voted(column: Column | None, weights: Doubles | None) -> Belief | None:
+    counted = votes.count(column, weights)
+    if counted is None or column is None:
+        return None
+    shares, best = _elected(column, counted)
+    return Belief(
+        Source.VOTED, np.empty(0), (column.values[best],), float(shares[best]), shares, float(counted.sum())
+    )
 
 
 def _one_hot(names: tuple[str, ...], name: str | None) -> Doubles:

@@ -7,12 +7,12 @@ value. A term without meaning for the query is left out for all, so that it move
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from services.ranker.candidates import Candidates, Column, Doubles, Flags
-from services.ranker.query import Belief, Query, Source, shows_same_photo
+from services.ranker.query import Belief, Query, shows_same_photo
 from services.ranker.taxonomy import (
     FAMILIES,
     GENDERS,
@@ -20,6 +20,7 @@ from services.ranker.taxonomy import (
     family_of,
     gender_agreement,
     gender_of,
+    kind_of,
 )
 from services.ranker.text import Term as Word
 from services.ranker.words import stems
@@ -27,15 +28,31 @@ from services.ranker.words import stems
 VISUAL = "visual."
 GENDER = "semantic.gender"
 CATEGORY = "semantic.category"
+TYPE = "semantic.type"
 COLOUR = "semantic.colour"
 TEXT = "text.match"
-NAMES = (GENDER, CATEGORY, COLOUR, TEXT)
+# What a shop states of the query's product, or the shopper of what is wanted, has weights of its own. A
+# profile without them gives it the weight of what is inferred.
+KNOWN = {
+    GENDER: "known.gender",
+    CATEGORY: "known.category",
+    TYPE: "known.type",
+    COLOUR: "known.colour",
+}
+INFERRED = tuple(KNOWN)
+NAMES = (*INFERRED, *KNOWN.values(), TEXT)
 
-# Of a semantic or text term, where a candidate does not say.
+# The labels that each term reads of candidates.
+_TOLD_BY = {GENDER: ("gender",), CATEGORY: ("category", "type"), TYPE: ("type",), COLOUR: ("colour",)}
+
+# Of a semantic or text term, where a candidate does not say: a share of the best that could be, so that of
+# many values that are all unlikely none is worth less than nothing said.
 NEUTRAL = 0.5
 
 # Agreement with a value that the taxonomy does not have.
 _UNKNOWN = (np.nan, 0.0)
+# Between two words of a shop for one family of products: `Sandal` and `Shoes`.
+_SAME_FAMILY = 0.5
 
 _GENDER_AGREEMENT = np.array([[gender_agreement(a, b) for b in GENDERS] for a in GENDERS])
 _FAMILY_AGREEMENT = np.eye(len(FAMILIES))
@@ -56,19 +73,54 @@ def measure(candidates: Candidates, query: Query, weights: Mapping[str, float]) 
     """The terms that have a weight and a meaning, in a fixed order."""
     terms = _visual(candidates, weights)
     same = shows_same_photo(candidates)
-    measures: dict[str, Callable[[], tuple[Doubles, float] | None]] = {
-        GENDER: lambda: _gender(candidates, query.gender, same),
-        CATEGORY: lambda: _category(candidates, query, same),
-        COLOUR: lambda: _colour(candidates, query.colour),
-        TEXT: lambda: _text(candidates, query.terms),
+    measures: dict[str, tuple[Belief | None, Callable[[Belief], tuple[Doubles, float]]]] = {
+        GENDER: (query.gender, lambda belief: _gender(candidates, belief, same)),
+        CATEGORY: (query.category, lambda belief: _category(candidates, belief, query.type, same)),
+        TYPE: (query.type, lambda belief: _type(candidates, belief, same)),
+        COLOUR: (query.colour, lambda belief: _colour(candidates, belief, same)),
     }
-    for name, measure_it in measures.items():
-        measured = measure_it() if weights.get(name) else None
-        if measured is not None:
-            values, best = measured
-            absent = np.isnan(values)
-            terms.append(Term(name, weights[name], np.where(absent, NEUTRAL, values), absent, best))
+    for name, (belief, measure_it) in measures.items():
+        if belief is None:
+            continue
+        counted = name_of(name, belief, weights)
+        if weights.get(counted):
+            values, best = measure_it(belief)
+            term = _term(counted, weights[counted], values, best)
+            if counted != name:
+                term = _softened(term, _is_stated(candidates, name), weights.get(name, term.weight))
+            terms.append(term)
+    if query.terms and weights.get(TEXT):
+        terms.append(_term(TEXT, weights[TEXT], _text(candidates, query.terms), 1.0))
     return terms
+
+
+def name_of(name: str, belief: Belief, weights: Mapping[str, float]) -> str:
+    """The term that a belief about the query counts by, of the semantic term `name`."""
+    return KNOWN[name] if belief.is_certain and KNOWN[name] in weights else name
+
+
+def _term(name: str, weight: float, values: Doubles, best: float) -> Term:
+    absent = np.isnan(values)
+    return Term(name, weight, np.where(absent, NEUTRAL * best, values), absent, best)
+
+
+def _softened(term: Term, stated: Flags, weight: float) -> Term:
+    """A term of what is known, in which only what shops state of candidates weighs as much.
+
+    A guess of a candidate, or nothing known of it, takes off no more than it does with the `weight` that
+    guesses have.
+    """
+    ratio = np.where(stated, 1.0, min(1.0, weight / term.weight))
+    return replace(term, values=term.best - ratio * (term.best - term.values))
+
+
+def _is_stated(candidates: Candidates, name: str) -> Flags:
+    stated = np.zeros(len(candidates), dtype=np.bool_)
+    for label in _TOLD_BY[name]:
+        column = candidates.labels.get(label)
+        if column is not None:
+            stated |= column.probabilities >= 1
+    return stated
 
 
 def _visual(candidates: Candidates, weights: Mapping[str, float]) -> list[Term]:
@@ -89,36 +141,75 @@ def _visual(candidates: Candidates, weights: Mapping[str, float]) -> list[Term]:
     return terms
 
 
-def _gender(candidates: Candidates, belief: Belief | None, same: Flags) -> tuple[Doubles, float] | None:
-    if belief is None:
-        return None
+def _gender(candidates: Candidates, belief: Belief, same: Flags) -> tuple[Doubles, float]:
     agreement = _Agreement(belief, belief.values, _GENDER_AGREEMENT, GENDERS, gender_of)
     values = agreement.of(candidates.labels.get("gender"), len(candidates))
     return _sure_of_itself(values, agreement.best, belief, same)
 
 
-def _category(candidates: Candidates, query: Query, same: Flags) -> tuple[Doubles, float] | None:
-    belief = query.category
-    if belief is None:
-        return None
-    agreement = _Agreement(belief, belief.values + query.types, _FAMILY_AGREEMENT, FAMILIES, family_of)
+def _category(
+    candidates: Candidates, belief: Belief, type_: Belief | None, same: Flags
+) -> tuple[Doubles, float]:
+    column = candidates.labels.get("category")
+    types = type_.values if type_ is not None and type_.is_in_shop_words else ()
+    agreement = _Agreement(belief, belief.values + types, _FAMILY_AGREEMENT, FAMILIES, family_of)
+    best = agreement.best
     # A type tells more than a category, but products of one shop's category are of one category.
     by_type = agreement.of(candidates.labels.get("type"), len(candidates))
-    by_category = agreement.of(candidates.labels.get("category"), len(candidates))
+    by_category = agreement.of(column, len(candidates))
     values = np.where(np.isnan(by_type), by_category, by_type)
     if belief.is_in_shop_words:
-        values = np.fmax(values, agreement.same_words(candidates.labels.get("category"), len(candidates)))
-    return _sure_of_itself(values, agreement.best, belief, same)
+        own = agreement.same_words(column, len(candidates))
+        if belief.values:
+            # Of one family and yet of another category of this shop, which has a reason to part them.
+            values = np.where(agreement.other_words(column, len(candidates)), _SAME_FAMILY * values, values)
+        values = np.fmax(values, own)
+    values, best = _by_votes(values, best, belief, column)
+    return _sure_of_itself(values, best, belief, same)
 
 
-def _colour(candidates: Candidates, belief: Belief | None) -> tuple[Doubles, float] | None:
-    if belief is None:
-        return None
+def _type(candidates: Candidates, belief: Belief, same: Flags) -> tuple[Doubles, float]:
+    column = candidates.labels.get("type")
+    values = np.full(len(candidates), np.nan)
+    if column is not None and belief.votes is None:
+        agreements = [max(_type_agreement(own, value) for own in belief.values) for value in column.values]
+        values = _expected(column, agreements, [0.0] * len(agreements))
+    values, best = _by_votes(values, 1.0, belief, column)
+    return _sure_of_itself(values, best, belief, same)
+
+
+def _type_agreement(wanted: str, offered: str) -> float:
+    if stems(wanted) == stems(offered):
+        return 1.0
+    kind, other = kind_of(wanted), kind_of(offered)
+    if kind is None or other is None:
+        return 0.0
+    return 1.0 if kind == other else _SAME_FAMILY * float(kind.family == other.family)
+
+
+def _colour(candidates: Candidates, belief: Belief, same: Flags) -> tuple[Doubles, float]:
     column = candidates.labels.get("colour")
-    if column is None:
-        return np.full(len(candidates), np.nan), 1.0
-    agreements = [_colour_agreement(belief.values, value) for value in column.values]
-    return _expected(column, agreements, [NEUTRAL] * len(agreements)), 1.0
+    values = np.full(len(candidates), np.nan)
+    if column is not None and belief.votes is None:
+        agreements = [_colour_agreement(belief.values, value) for value in column.values]
+        values = _expected(column, agreements, [NEUTRAL] * len(agreements))
+    values, best = _by_votes(values, 1.0, belief, column)
+    return _sure_of_itself(values, best, belief, same)
+
+
+def _by_votes(values: Doubles, best: float, belief: Belief, column: Column | None) -> tuple[Doubles, float]:
+    """The neighbours' votes for what each candidate's shop states, `values` for the others.
+
+    For neighbours of whom nothing is stated, `values` speak of every candidate.
+    """
+    if belief.votes is None or column is None:
+        return values, best
+    silent = 1 - belief.heard
+    # Code -1 reads the last entry.
+    voted = np.append(belief.votes, np.nan)[column.codes] + silent * np.nan_to_num(values)
+    stated = (column.codes >= 0) & (column.probabilities >= 1)
+    told = best if belief.shares.any() else 0.0
+    return np.where(stated, voted, values), max(told, float(belief.votes.max()) + silent * told)
 
 
 def _colour_agreement(wanted: Sequence[str], offered: str) -> float:
@@ -126,9 +217,7 @@ def _colour_agreement(wanted: Sequence[str], offered: str) -> float:
     return max(known, default=np.nan)
 
 
-def _text(candidates: Candidates, words: Sequence[Word]) -> tuple[Doubles, float] | None:
-    if not words:
-        return None
+def _text(candidates: Candidates, words: Sequence[Word]) -> Doubles:
     matches = np.zeros((len(words), len(candidates)))
     known = np.zeros(len(candidates), dtype=np.bool_)
     for name in ("type", "category"):
@@ -143,7 +232,7 @@ def _text(candidates: Candidates, words: Sequence[Word]) -> tuple[Doubles, float
     total = np.zeros(len(candidates))
     for row in matches:
         total += row
-    return np.where(known, total / len(words), np.nan), 1.0
+    return np.where(known, total / len(words), np.nan)
 
 
 class _Agreement:
@@ -192,6 +281,14 @@ class _Agreement:
         ]
         return np.where(column.probabilities >= 1, _expected(column, same, same), np.nan)
 
+    def other_words(self, column: Column | None, count: int) -> Flags:
+        """Where the shop states, bool [count], another value than the query's own."""
+        if column is None:
+            return np.zeros(count, dtype=np.bool_)
+        other = np.array([stems(value) not in self._own_words for value in column.values] + [False])
+        flags: Flags = other[column.codes] & (column.probabilities >= 1)
+        return flags
+
     def _of_value(self, value: str) -> tuple[float, float]:
         agreement, otherwise = self._by_label.get(self._label_of(value) or "", _UNKNOWN)
         if self._own_words and stems(value) in self._own_words:
@@ -210,4 +307,4 @@ def _expected(column: Column, agreements: Sequence[float], otherwise: Sequence[f
 
 def _sure_of_itself(values: Doubles, best: float, belief: Belief, same: Flags) -> tuple[Doubles, float]:
     """What a model merely guesses of the query cannot part it from its own photo."""
-    return (np.where(same, best, values) if belief.source is Source.INFERRED else values), best
+    return (np.where(same, best, values) if belief.is_inferred else values), best

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from services.mesh import vectors
 from services.mesh.errors import InvalidArgument
+from services.mesh.vectors import Floats
 from services.ranker import terms
+from services.ranker.arrangement import DIVERSE, Arrangement, Cap, Variety
 from services.ranker.candidates import Candidates, Column, Space
+from services.ranker.photos import SEMANTIC_SPACE, Photo
 from services.ranker.query import KnownLabel
 from services.ranker.scoring import Cursor, Ranking
 from vitrine.v1 import common_pb2, ranker_pb2
@@ -26,6 +29,7 @@ MAX_TEXT_CHARACTERS = 8 * 1000
 MAX_WEIGHT = 1000.0
 MAX_CLASSIFIED = 256
 MAX_REPORTED_DROPS = 100
+MAX_GROUP_SIZE = 100
 
 
 def read_candidates(message: common_pb2.Candidates) -> Candidates:
@@ -137,21 +141,124 @@ def read_cursor(request: ranker_pb2.RankRequest) -> Cursor | None:
     return Cursor(request.after.score, request.after.product_id)
 
 
-def read_vectors(request: ranker_pb2.ClassifyRequest) -> tuple[vectors.Floats, str]:
-    """The vectors to classify, float32 [n, dimension], and the digest of the model that made them all."""
-    if not 1 <= len(request.vectors) <= MAX_CLASSIFIED:
+def read_offset(request: ranker_pb2.RankRequest) -> int:
+    """How many hits came before the page, in an order that is not by score; 0 in one that is."""
+    if not 0 <= request.offset <= MAX_CANDIDATES:
+        raise InvalidArgument("offset", f"must be 0 to {MAX_CANDIDATES}")
+    if request.offset and not request.diversity:
+        raise InvalidArgument("offset", "is for an order with diversity")
+    if request.diversity and request.HasField("after"):
+        raise InvalidArgument("after", "is for an order without diversity")
+    return request.offset
+
+
+def read_arrangement(request: ranker_pb2.RankRequest, candidates: Candidates) -> Arrangement:
+    """What is asked of the order besides the score."""
+    if math.isnan(request.max_shortfall):
+        raise InvalidArgument("max_shortfall", "is not a number")
+    if not 0 <= request.diversity <= 1:
+        raise InvalidArgument("diversity", "must be 0 to 1")
+    variety = None
+    if request.diversity:
+        variety = Variety(request.diversity, _read_candidate_vectors(request.candidates))
+    return Arrangement(
+        max_shortfall=request.max_shortfall if request.HasField("max_shortfall") else None,
+        cap=_read_cap(request, candidates) if request.HasField("group_by") else None,
+        variety=variety,
+    )
+
+
+def _read_cap(request: ranker_pb2.RankRequest, candidates: Candidates) -> Cap:
+    attribute, size = request.group_by.attribute, request.group_by.size
+    if attribute not in candidates.labels:
+        raise InvalidArgument("group_by.attribute", "is not among the label columns")
+    if not 1 <= size <= MAX_GROUP_SIZE:
+        raise InvalidArgument("group_by.size", f"must be 1 to {MAX_GROUP_SIZE}")
+    return Cap(attribute, size)
+
+
+def _read_candidate_vectors(message: common_pb2.Candidates) -> Floats | None:
+    """The vectors of the first candidates, float32 [m, dimension], NaN for one without; None for none."""
+    field = "candidates.vectors"
+    if not message.HasField("vectors"):
+        return None
+    dimension = message.vectors.dimension
+    if not 1 <= dimension <= vectors.MAX_DIMENSION:
+        raise InvalidArgument(f"{field}.dimension", f"must be 1 to {vectors.MAX_DIMENSION}")
+    count, rest = divmod(len(message.vectors.rows), 2 * dimension)
+    if rest or count > min(DIVERSE, len(message.product_ids)):
         raise InvalidArgument(
-            "vectors", f"{len(request.vectors)} vectors, 1 to {MAX_CLASSIFIED} are expected"
+            f"{field}.rows",
+            f"{len(message.vectors.rows)} bytes for the first {DIVERSE} of {len(message.product_ids)}",
         )
-    digest = request.vectors[0].model_digest
-    dimension: int | None = None
-    rows = []
+    rows = np.frombuffer(message.vectors.rows, dtype="<f2").astype(np.float32).reshape(count, dimension)
+    if np.isinf(rows).any():
+        raise InvalidArgument(f"{field}.rows", "has infinite numbers")
+    return None if np.isnan(rows).all() else rows
+
+
+def read_query_photo(message: ranker_pb2.RankQuery) -> Photo:
+    """What the query's photo looks like; without vectors where there is none."""
+    photo = _read_photo(message.photo_vectors, "query.photo_vectors")
+    if not message.HasField("clip_vector"):
+        return photo
+    clip = vectors.decode(message.clip_vector, field="query.clip_vector")
+    return Photo(
+        {**photo.vectors, SEMANTIC_SPACE: clip},
+        {**photo.digests, SEMANTIC_SPACE: message.clip_vector.model_digest},
+    )
+
+
+def clip_field(message: ranker_pb2.RankQuery) -> str:
+    """Where in a query its photo's vector in `clip` came, if it came."""
+    spaces = [vector.space for vector in message.photo_vectors]
+    if message.HasField("clip_vector") or SEMANTIC_SPACE not in spaces:
+        return "query.clip_vector"
+    return f"query.photo_vectors[{spaces.index(SEMANTIC_SPACE)}]"
+
+
+def read_photos(request: ranker_pb2.ClassifyRequest) -> list[Photo]:
+    """The photos to classify; in each space all vectors are of one model and of one dimension."""
+    if request.photos and request.vectors:
+        raise InvalidArgument("vectors", "are given beside photos")
+    field = "photos" if request.photos else "vectors"
+    count = len(request.photos or request.vectors)
+    if not 1 <= count <= MAX_CLASSIFIED:
+        raise InvalidArgument(field, f"{count} {field}, 1 to {MAX_CLASSIFIED} are expected")
+    photos = [
+        _read_photo(photo.vectors, f"photos[{index}].vectors") for index, photo in enumerate(request.photos)
+    ]
     for index, message in enumerate(request.vectors):
-        if message.model_digest != digest:
-            raise InvalidArgument(f"vectors[{index}].model_digest", "differs from that of vectors[0]")
-        rows.append(vectors.decode(message, field=f"vectors[{index}]", dimension=dimension))
-        dimension = len(rows[0])
-    return np.stack(rows), digest
+        vector = vectors.decode(message, field=f"vectors[{index}]")
+        photos.append(Photo({SEMANTIC_SPACE: vector}, {SEMANTIC_SPACE: message.model_digest}))
+    _check_alike(photos, field)
+    return photos
+
+
+def _read_photo(messages: Sequence[common_pb2.Vector], field: str) -> Photo:
+    if len(messages) > MAX_SPACES:
+        raise InvalidArgument(field, f"at most {MAX_SPACES} vectors")
+    photo: dict[str, Floats] = {}
+    for index, message in enumerate(messages):
+        if not message.space or message.space in photo:
+            raise InvalidArgument(f"{field}[{index}].space", "is missing, or occurs twice")
+        photo[message.space] = vectors.decode(message, field=f"{field}[{index}]")
+    return Photo(photo, {message.space: message.model_digest for message in messages})
+
+
+def _check_alike(photos: Sequence[Photo], field: str) -> None:
+    first: dict[str, tuple[int, Photo]] = {}
+    for index, photo in enumerate(photos):
+        for space, vector in photo.vectors.items():
+            before, other = first.setdefault(space, (index, photo))
+            where = f"{field}[{index}]" if field == "vectors" else f"{field}[{index}].vectors"
+            if photo.digests[space] != other.digests[space]:
+                raise InvalidArgument(f"{where}.model_digest", f"differs from that of {field}[{before}]")
+            expected = len(other.vectors[space])
+            if len(vector) != expected:
+                raise InvalidArgument(
+                    f"{where}.data", f"{len(vector)} dimensions where {expected} are expected"
+                )
 
 
 def write_ranking(
@@ -168,7 +275,7 @@ def write_ranking(
     ]
     dropped = [
         ranker_pb2.DroppedCandidate(product_id=candidates.product_ids[drop.place], reason=drop.reason)
-        for drop in ranking.dropped[: MAX_REPORTED_DROPS if explain else 0]
+        for drop in ranking.dropped.first(MAX_REPORTED_DROPS if explain else 0)
     ]
     return ranked, dropped
 

@@ -130,6 +130,7 @@ class FakeRanker(ranker_pb2_grpc.RankerServiceServicer):
         self.has_semantics = True
         self.degraded: list[str] = []
         self.requests: list[ranker_pb2.RankRequest] = []
+        self.classified: list[ranker_pb2.ClassifyRequest] = []
 
     async def Rank(self, request: Any, context: Any) -> ranker_pb2.RankResponse:
         self.requests.append(request)
@@ -153,12 +154,13 @@ class FakeRanker(ranker_pb2_grpc.RankerServiceServicer):
         )
 
     async def Classify(self, request: Any, context: Any) -> ranker_pb2.ClassifyResponse:
+        self.classified.append(request)
         await self.fault.strike()
         if not self.has_semantics:
             raise FailedPrecondition("no prompts", reason="SEMANTICS_MISSING")
         label = common_pb2.Label(name="gender", value="Women", probability=0.75)
         return ranker_pb2.ClassifyResponse(
-            classifications=[ranker_pb2.Classification(labels=[label]) for _ in request.vectors]
+            classifications=[ranker_pb2.Classification(labels=[label]) for _ in request.photos]
         )
 
 
@@ -197,9 +199,13 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
                 photo_id, cosines = _best_photo(change, request.queries)
                 found.append((product_id, photo_id, cosines, change))
         found.sort(key=lambda each: (-_score(each[2], request.queries), each[0]))
+        if request.HasField("group_by"):
+            found = _capped(found, request.group_by)
         found = found[: request.limit]
         names = {name for change in self.products.values() for name in change.rows.attributes.attributes}
         asked = [c.attribute for clause in request.filter.all_of for c in clause.any_of]
+        if request.HasField("group_by"):
+            asked.append(request.group_by.attribute)
         return vectorsearch_pb2.SearchVectorsResponse(
             candidates=common_pb2.Candidates(
                 product_ids=[each[0] for each in found],
@@ -214,6 +220,9 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
                     for index, query in enumerate(request.queries)
                 ],
                 labels=[_column(name, [each[3] for each in found]) for name in request.label_names],
+                vectors=_vectors(found[: request.vectors_limit], request.vector_space)
+                if request.vectors_limit
+                else None,
             ),
             facets=[
                 _facet(attribute, list(self.products.values())) for attribute in request.facet_attributes
@@ -299,6 +308,34 @@ def _best_photo(change: catalog_pb2.Change, queries: Any) -> tuple[str, list[flo
 
 def _score(cosines: list[float], queries: Any) -> float:
     return sum(float(query.weight) * cosine for query, cosine in zip(queries, cosines, strict=True))
+
+
+_Found = tuple[str, str, list[float], catalog_pb2.Change]
+
+
+def _capped(found: list[_Found], group_by: vectorsearch_pb2.GroupBy) -> list[_Found]:
+    seen: dict[str, int] = {}
+    kept = []
+    for each in found:
+        given = each[3].rows.attributes.attributes
+        if group_by.attribute in given:
+            value = given[group_by.attribute].values[0].text
+            seen[value] = seen.get(value, 0) + 1
+            if seen[value] > group_by.size:
+                continue
+        kept.append(each)
+    return kept
+
+
+def _vectors(found: list[_Found], space: str) -> common_pb2.CandidateVectors:
+    dimension = DIMENSIONS[space]
+    rows = np.full((len(found), dimension), np.nan, "<f2")
+    for place, (_, photo_id, _, change) in enumerate(found):
+        for photo in change.rows.photos:
+            for vector in photo.vectors:
+                if photo.photo_id == photo_id and vector.space == space:
+                    rows[place] = vectors.decode(vector, field="v")
+    return common_pb2.CandidateVectors(space=space, dimension=dimension, rows=rows.tobytes())
 
 
 def _column(name: str, changes: list[catalog_pb2.Change]) -> common_pb2.LabelColumn:

@@ -135,8 +135,14 @@ def ids(response: search_pb2.SearchResponse) -> list[str]:
 
 
 @asynccontextmanager
-async def rigged(data_dir: Path, *, shards: int = 2, **fields: Any) -> AsyncIterator[Rig]:
-    """A gateway over fake services; `fields` are settings of the gateway."""
+async def rigged(
+    data_dir: Path,
+    *,
+    shards: int = 2,
+    real_ranker: ranker_pb2_grpc.RankerServiceServicer | None = None,
+    **fields: Any,
+) -> AsyncIterator[Rig]:
+    """A gateway over fake services, but for a real ranker if one is given; `fields` are its settings."""
     embedder, ranker = FakeEmbedder(), FakeRanker()
     fakes = [FakeShard(shard, shards) for shard in range(shards)]
     async with AsyncExitStack() as stack:
@@ -151,7 +157,9 @@ async def rigged(data_dir: Path, *, shards: int = 2, **fields: Any) -> AsyncIter
         service = ranker_pb2.DESCRIPTOR.services_by_name["RankerService"]
         ranker_target = await stack.enter_async_context(
             hosted(
-                "ranker", service, lambda s: ranker_pb2_grpc.add_RankerServiceServicer_to_server(ranker, s)
+                "ranker",
+                service,
+                lambda s: ranker_pb2_grpc.add_RankerServiceServicer_to_server(real_ranker or ranker, s),
             )
         )
         service = vectorsearch_pb2.DESCRIPTOR.services_by_name["VectorSearchService"]

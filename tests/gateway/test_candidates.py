@@ -175,6 +175,43 @@ def test_a_shard_without_columns_is_merged() -> None:
     assert _rows(merged([full, bare], 10))[1][3] is None
 
 
+def _looks(product_id: str) -> list[float]:
+    return [float(product_id[1:]), 0.5, -1.0]
+
+
+@given(
+    st.lists(st.lists(_ROW, max_size=12), min_size=1, max_size=4),
+    st.integers(1, 30),
+    st.integers(1, 12),
+    st.booleans(),
+)
+def test_vectors_go_with_their_candidates(
+    shards: list[list[tuple[int, float, float | None, str]]], limit: int, count: int, is_one_old: bool
+) -> None:
+    """The first so many keep the vectors that came with them; one that came without any has NaN."""
+    made = [_shard(rows) for rows in shards]
+    for shard in made[int(is_one_old) :]:
+        first = [_looks(product_id) for product_id in shard.product_ids[:count]]
+        shard.vectors.CopyFrom(
+            common_pb2.CandidateVectors(space="clip", dimension=3, rows=np.array(first, "<f2").tobytes())
+        )
+    found = merged(made, limit, vectors_limit=count)
+    if not any(shard.HasField("vectors") for shard in made):
+        assert not found.HasField("vectors")
+        return
+    assert (found.vectors.space, found.vectors.dimension) == ("clip", 3)
+    rows = np.frombuffer(found.vectors.rows, "<f2").reshape(-1, 3)
+    assert len(rows) == min(count, len(found.product_ids))
+    plain = {
+        product_id for shard in made if not shard.HasField("vectors") for product_id in shard.product_ids
+    }
+    for product_id, row in zip(found.product_ids, rows, strict=False):
+        if product_id not in plain:
+            assert row.tolist() == _looks(product_id)
+        else:
+            assert np.isnan(row).all() or row.tolist() == _looks(product_id)
+
+
 def test_facets_add_up() -> None:
     """Counts of one value add up over shards; the most frequent come first, ties by value."""
 

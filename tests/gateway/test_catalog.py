@@ -8,6 +8,7 @@ import pytest
 from google.rpc import code_pb2
 
 from services.gateway.store import interface
+from services.mesh import profiles
 from services.mesh.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -15,7 +16,8 @@ from services.mesh.errors import (
     NotFound,
     Unavailable,
 )
-from tests.gateway.fakes import photo
+from services.mesh.vectors import decode
+from tests.gateway.fakes import DIMENSIONS, photo, vector_of
 from tests.gateway.rigs import CATALOG, Rig, item
 from vitrine.v1 import catalog_pb2, common_pb2
 
@@ -39,9 +41,9 @@ async def test_a_catalogue_freezes_the_spaces_there_are(rig: Rig) -> None:
     generation = catalog.active_generation
     assert generation.id == "g1"
     assert [spec.space for spec in generation.spaces] == ["resnet50", "clip"]
-    assert [profile.name for profile in generation.profiles] == ["similar", "resnet50", "clip"]
-    assert generation.profiles[0].weights["visual.resnet50"] == pytest.approx(0.5)
-    assert generation.profiles[0].weights["text.match"] == pytest.approx(0.15)
+    weights = profiles.profiles(["resnet50", "clip"])
+    assert [profile.name for profile in generation.profiles] == ["similar", "same_style", "resnet50", "clip"]
+    assert {profile.name: dict(profile.weights) for profile in generation.profiles} == weights
     with pytest.raises(AlreadyExists):
         await rig.gateway.catalog.create_catalog(request)
     rig.embedder.spaces = []
@@ -148,6 +150,23 @@ async def test_without_semantics_there_are_no_labels(rig: Rig) -> None:
     rig.ranker.has_semantics = False
     await rig.upsert(item("p1", photos=[photo(1)]))
     assert not (await rig.get("p1")).labels
+
+
+async def test_labels_are_inferred_from_all_that_is_known_of_the_first_photo(rig: Rig) -> None:
+    """The ranker gets its vectors in every space, and anew only when another photo is the first."""
+    await rig.upsert(item("p1", photos=[photo(1), photo(2)]))
+    [asked] = rig.ranker.classified
+    [first] = asked.photos
+    assert not asked.vectors
+    assert {vector.space for vector in first.vectors} == set(DIMENSIONS)
+    for vector in first.vectors:
+        assert decode(vector, field="v").tolist() == vector_of(photo(1), vector.space).tolist()
+    await rig.upsert(item("p1", photos=[photo(1), photo(3)]))
+    await rig.upsert(item("p1", title="Other"))
+    assert len(rig.ranker.classified) == 1
+    assert len((await rig.get("p1")).labels) == 1
+    await rig.upsert(item("p1", photos=[photo(3), photo(1)]))
+    assert len(rig.ranker.classified) == 2
 
 
 async def test_one_bad_item_does_not_fail_its_batch(rig: Rig) -> None:

@@ -20,12 +20,14 @@ from services.mesh.errors import InvalidArgument
     st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True),
     st.integers(0, 2**62),
     st.booleans(),
+    st.none() | st.integers(0, 1000),
 )
 def test_a_position_comes_back(
-    digest: bytes, score: float, product_id: str, revision: int, ranked: bool
+    digest: bytes, score: float, product_id: str, revision: int, ranked: bool, offset: int | None
 ) -> None:
     """A token of a request is read back as it was made, and by no other request."""
-    position = SearchPosition(digest, score, product_id, revision, ranked)
+    position = SearchPosition(digest, score, product_id, revision, ranked, offset)
+    assert (position.cursor is None) == (offset is not None)
     assert SearchPosition.decode(position.encode(), digest) == position
     with pytest.raises(InvalidArgument, match="another request"):
         SearchPosition.decode(position.encode(), bytes(DIGEST_BYTES - 1) + b"other"[:1])

@@ -8,9 +8,10 @@ from google.protobuf.duration_pb2 import Duration
 from services.gateway import generations, query
 from services.gateway.query import MAX_PARTS
 from services.gateway.similarity import QueryKind
+from services.mesh import profiles
 from services.mesh.errors import FailedPrecondition, InvalidArgument
 from tests.gateway.rigs import CATALOG, image, product, text
-from vitrine.v1 import common_pb2, embedder_pb2, search_pb2
+from vitrine.v1 import common_pb2, embedder_pb2, search_pb2, vectorsearch_pb2
 
 MODELS = [
     embedder_pb2.ModelInfo(
@@ -40,6 +41,10 @@ def _vector(space: str, data: bytes) -> search_pb2.QueryPart:
     return search_pb2.QueryPart(vector=common_pb2.Vector(space=space, data=data))
 
 
+def _group(attribute: str, size: int) -> vectorsearch_pb2.GroupBy:
+    return vectorsearch_pb2.GroupBy(attribute=attribute, size=size)
+
+
 CONDITION = "filter.all_of[0].any_of[0]"
 TEXT = common_pb2.AttributeValue(text="x")
 
@@ -67,6 +72,15 @@ TEXT = common_pb2.AttributeValue(text="x")
         ([text("a")], {"max_staleness": Duration(seconds=-1)}, "max_staleness"),
         ([text("a")], {"facets": ["colour"] * 2}, "facets[1]"),
         ([text("a")], {"facets": ["Bad Name"]}, "facets[0]"),
+        ([text("a")], {"group_by": _group("", 1)}, "group_by.attribute"),
+        ([text("a")], {"group_by": _group("Bad Name", 1)}, "group_by.attribute"),
+        ([text("a")], {"group_by": _group("colour", 0)}, "group_by.size"),
+        ([text("a")], {"group_by": _group("colour", 11)}, "group_by.size"),
+        ([text("a")], {"diversity": -0.1}, "diversity"),
+        ([text("a")], {"diversity": 1.1}, "diversity"),
+        ([text("a")], {"diversity": float("nan")}, "diversity"),
+        ([text("a")], {"min_similarity": -1}, "min_similarity"),
+        ([text("a")], {"min_similarity": 100.5}, "min_similarity"),
         ([text("a")], {"facets": [f"f{i}" for i in range(17)]}, "facets"),
         ([_boxed(left=0, top=0, right=2, bottom=1)], {}, "parts[0].image.box"),
         ([_boxed(left=0.5, top=0, right=0.5, bottom=1)], {}, "parts[0].image.box"),
@@ -134,12 +148,42 @@ def test_defaults_are_made_explicit() -> None:
     assert _read(text("a"), product("p1"), product("p1"), explain=True).digest != read.digest
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"group_by": _group("colour", 1)},
+        {"group_by": _group("inferred.gender", 10)},
+        {"diversity": 0.5},
+        {"diversity": 1},
+        {"min_similarity": 40},
+    ],
+)
+def test_what_changes_the_answer_changes_the_digest(fields: dict[str, Any]) -> None:
+    """A cap, diversity and a threshold make another request; at 0 they are not there."""
+    plain = _read(text("a"))
+    assert _read(text("a"), **fields).digest != plain.digest
+    assert _read(text("a"), **fields).digest == _read(text("a"), **fields).digest
+    assert _read(text("a"), diversity=0, min_similarity=0).digest == plain.digest
+
+
+def test_hits_are_told_apart_where_people_would() -> None:
+    """Diversity looks at the `clip` space whatever the profile, else at the heaviest of the profile."""
+    assert _read(image(b"x"), profile="resnet50").vector_space == "clip"
+    bare = generations.frozen([MODELS[0], MODELS[2]])
+    request = search_pb2.SearchRequest(catalog=CATALOG, parts=[image(b"x")])
+    assert query.read(request, bare, max_image_bytes=9).vector_space == "triplet"
+
+
 def test_visual_weights_are_those_of_the_spaces_reached() -> None:
     """The weights of the spaces that a query has vectors in are scaled to the sum of all."""
     assert _read(text("a")).visual == {"clip": pytest.approx(1.0)}
     assert _read(text("a")).kind is QueryKind.TEXT
     mixed = _read(text("a"), _vector("triplet", bytes(16))).visual
-    assert mixed == {"clip": pytest.approx(2 / 3), "triplet": pytest.approx(1 / 3)}
+    weights = profiles.profiles(["clip", "triplet"])["similar"]
+    assert mixed == {
+        "clip": pytest.approx(weights["visual.clip"]),
+        "triplet": pytest.approx(weights["visual.triplet"]),
+    }
 
 
 def test_a_generation_without_a_text_space_refuses_words() -> None:

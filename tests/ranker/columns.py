@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from services.ranker import taxonomy
 from services.ranker.candidates import Candidates, Column, Space
+from services.ranker.semantics import Floats, Probe
 
 DIGEST = "ab" * 32
 
@@ -53,6 +55,41 @@ def write_semantics(models_dir: Path, digest: str = DIGEST, scale: float = 100.0
         arrays[f"{task}.scale"] = np.float32(scale)
     np.savez(folder / f"{digest}.npz", **arrays)
     return dimension
+
+
+def random_probe(
+    inputs: Mapping[str, tuple[str, int]], labels: Sequence[str], *, hidden: Sequence[int] = (), seed: int = 0
+) -> Probe:
+    """A probe of random layers; `inputs` are the digest and the dimension of each space."""
+    rng = np.random.default_rng(seed)
+    widths = [sum(dimension for _, dimension in inputs.values()), *hidden, len(labels)]
+
+    def numbers(*shape: int) -> Floats:
+        return rng.normal(size=shape).astype(np.float32)
+
+    return Probe(
+        inputs=tuple((space, digest) for space, (digest, _) in inputs.items()),
+        labels=tuple(labels),
+        layers=tuple((numbers(out, into), numbers(out)) for into, out in pairwise(widths)),
+        temperature=1.7,
+    )
+
+
+def add_probe(models_dir: Path, task: str, probe: Probe, **changes: Any) -> Path:
+    """Put a probe beside the prompts of `DIGEST`; `changes` are arrays by their names within the probe."""
+    path = models_dir / "semantics" / f"{DIGEST}.npz"
+    arrays: dict[str, Any] = {
+        "labels": np.array(probe.labels),
+        "spaces": np.array([space for space, _ in probe.inputs]),
+        "digests": np.array([digest for _, digest in probe.inputs]),
+        "temperature": np.float32(probe.temperature),
+    }
+    for number, (weight, bias) in enumerate(probe.layers):
+        arrays |= {f"weight{number}": weight, f"bias{number}": bias}
+    with np.load(path) as stored:
+        kept: dict[str, Any] = {name: array for name, array in stored.items() if "probes." not in name}
+    np.savez(path, **kept, **{f"probes.{task}.{name}": array for name, array in (arrays | changes).items()})
+    return path
 
 
 def axis(label: str) -> npt.NDArray[np.float32]:

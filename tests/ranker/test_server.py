@@ -13,11 +13,11 @@ from services.mesh.errors import FailedPrecondition, InvalidArgument
 from services.mesh.server import Host
 from services.ranker import metrics, terms
 from services.ranker.candidates import Candidates
-from services.ranker.semantics import Library
+from services.ranker.semantics import Library, Probe
 from services.ranker.server import RankerServicer
 from services.ranker.settings import RankerSettings
-from tests.ranker.columns import DIGEST, axis, candidates, column, write_semantics
-from vitrine.v1 import common_pb2, ranker_pb2, ranker_pb2_grpc
+from tests.ranker.columns import DIGEST, add_probe, axis, candidates, column, write_semantics
+from vitrine.v1 import common_pb2, ranker_pb2, ranker_pb2_grpc, vectorsearch_pb2
 
 WEIGHTS = {
     "visual.resnet50": 0.5,
@@ -140,9 +140,9 @@ async def test_pages_follow_the_cursor(ranker: ranker_pb2_grpc.RankerServiceAsyn
 
 
 async def test_a_photo_is_understood_by_its_vector(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:
-    """Gender and category of a photo without words are inferred from its vector, and drop nobody."""
+    """A photo without words is understood by its vector and its neighbours; what is in doubt drops nobody."""
     request = _request()
-    vector = (axis("Men") + axis("watches")) / np.float32(2**0.5)
+    vector = (axis("Men") + np.float32(0.97) * axis("Women") + axis("watches")) / np.float32(3**0.5)
     request.query.CopyFrom(
         ranker_pb2.RankQuery(clip_vector=vectors.encode(vector, space="clip", model_digest=DIGEST))
     )
@@ -150,6 +150,7 @@ async def test_a_photo_is_understood_by_its_vector(ranker: ranker_pb2_grpc.Ranke
     assert [(label.name, label.value) for label in response.query_labels] == [
         ("gender", "Men"),
         ("category", "watches"),
+        ("type", "Shirts"),
     ]
     assert response.dropped_count == 0
     assert list(response.degraded) == []
@@ -249,13 +250,21 @@ async def test_what_makes_no_sense_is_refused(
 async def test_a_query_vector_of_another_dimension_is_refused(
     ranker: ranker_pb2_grpc.RankerServiceAsyncStub,
 ) -> None:
-    """The prompts of a model fit its vectors alone."""
+    """The prompts of a model fit its vectors alone, whichever field they come in: that one is named."""
     request = _request()
-    vector = vectors.encode(np.ones(3, dtype=np.float32), space="clip", model_digest=DIGEST)
-    request.query.CopyFrom(ranker_pb2.RankQuery(clip_vector=vector))
-    with pytest.raises(InvalidArgument) as caught:
-        await call(ranker.Rank, request, timeout_s=5)
-    assert caught.value.field == "query.clip_vector"
+    resnet50 = vectors.encode(_RESNET50, space="resnet50", model_digest=_TRUNK)
+    vector, strange = _vector(1.0, 1.0, 1.0), _vector(1.0, digest="../x")
+    for query, field in (
+        (ranker_pb2.RankQuery(clip_vector=vector), "query.clip_vector"),
+        (ranker_pb2.RankQuery(clip_vector=strange), "query.clip_vector.model_digest"),
+        (ranker_pb2.RankQuery(photo_vectors=[resnet50, vector]), "query.photo_vectors[1]"),
+        (ranker_pb2.RankQuery(photo_vectors=[strange]), "query.photo_vectors[0].model_digest"),
+        (ranker_pb2.RankQuery(photo_vectors=[vector], clip_vector=vector), "query.clip_vector"),
+    ):
+        request.query.CopyFrom(query)
+        with pytest.raises(InvalidArgument) as caught:
+            await call(ranker.Rank, request, timeout_s=5)
+        assert caught.value.field == field
 
 
 async def test_photos_are_classified(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:
@@ -288,7 +297,7 @@ def _vector(*numbers: float, digest: str = DIGEST) -> common_pb2.Vector:
     [
         ([], "vectors"),
         ([_vector(1.0)] * 257, "vectors"),
-        ([_vector(1.0)], "vectors"),
+        ([_vector(1.0)], "vectors[0]"),
         ([_vector(1.0), _vector(1.0, 2.0)], "vectors[1].data"),
         ([_vector(1.0), _vector(np.nan)], "vectors[1].data"),
         ([_vector(1.0), _vector(1.0, digest="other")], "vectors[1].model_digest"),
@@ -302,6 +311,134 @@ async def test_vectors_that_make_no_sense_are_refused(
     with pytest.raises(InvalidArgument) as caught:
         await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=sent), timeout_s=5)
     assert caught.value.field == field
+
+
+def _photo_request() -> ranker_pb2.RankRequest:
+    """A photo in two spaces, the nearest neighbours of which are shirts for men."""
+    found = candidates(
+        ["blouse", "jeans", "polo", "shirt", "sweater"],
+        {"resnet50": [0.5, 0.3, 0.8, 0.9, 0.7], "clip": [0.6, 0.2, 0.7, 0.9, np.nan]},
+        {
+            "gender": column("Women", "Men", "Men", "Men", "Unisex"),
+            "category": column("Topwear", "Bottomwear", "Topwear", "Topwear", "Topwear"),
+            "type": column("Blouses", "Jeans", "Polos", "Shirts", ("Sweaters", 0.7)),
+        },
+    )
+    semantic = {terms.GENDER: 0.2, terms.CATEGORY: 0.2, terms.TYPE: 0.1}
+    return ranker_pb2.RankRequest(
+        query=ranker_pb2.RankQuery(
+            clip_vector=vectors.encode(axis("Women"), space="clip", model_digest=DIGEST),
+            photo_vectors=[vectors.encode(_RESNET50, space="resnet50", model_digest=_TRUNK)],
+        ),
+        candidates=_message(found),
+        profile=common_pb2.Profile(name="similar", weights=WEIGHTS | semantic),
+        limit=10,
+        explain=True,
+    )
+
+
+_TRUNK = "cd" * 32
+_RESNET50 = np.array([1, 0, 0], dtype=np.float32)
+
+
+def _reader(dimension: int) -> Probe:
+    """A probe that reads the gender off the first number in `resnet50`, and is nearly sure."""
+    weight = np.zeros((2, 3 + dimension), dtype=np.float32)
+    weight[0, 0] = 8
+    return Probe(
+        inputs=(("resnet50", _TRUNK), ("clip", DIGEST)),
+        labels=("Men", "Women"),
+        layers=((weight, np.zeros(2, dtype=np.float32)),),
+        temperature=1.0,
+    )
+
+
+async def test_a_photo_in_all_its_spaces_is_understood_by_its_probe(
+    ranker: ranker_pb2_grpc.RankerServiceAsyncStub, tmp_path: Path
+) -> None:
+    """The probe tells against the prompts where all its spaces came, and what it is sure of drops."""
+    add_probe(tmp_path, "gender", _reader(len(axis("Men"))))
+    request = _photo_request()
+    response = await call(ranker.Rank, request, timeout_s=5)
+    assert {label.name: label.value for label in response.query_labels} == {
+        "gender": "Men",
+        "category": "Topwear",
+        "type": "Shirts",
+    }
+    assert all(label.probability < 1 for label in response.query_labels)
+    assert [(drop.product_id, drop.reason) for drop in response.dropped] == [
+        ("blouse", "is for Women, the query looks for Men")
+    ]
+    names = [request.candidates.product_ids[hit.index] for hit in response.ranked]
+    assert names == ["shirt", "polo", "sweater", "jeans"]
+    for hit in response.ranked:
+        assert {"semantic.gender", "semantic.category", "semantic.type"} < {term.name for term in hit.terms}
+        assert sum(term.contribution for term in hit.terms) == pytest.approx(hit.score, abs=1e-6)
+        assert hit.score <= response.best_possible_score + 1e-6
+    assert list(response.degraded) == []
+    sweater = {term.name: term for term in response.ranked[2].terms}
+    assert sweater["semantic.type"].absent
+    assert not sweater["semantic.gender"].absent
+
+
+async def test_prompts_tell_where_the_probe_does_not_fit(
+    ranker: ranker_pb2_grpc.RankerServiceAsyncStub, tmp_path: Path
+) -> None:
+    """Without one of its spaces, or with another model's vector there, the probe has no say."""
+    add_probe(tmp_path, "gender", _reader(len(axis("Men"))))
+    missing, other = _photo_request(), _photo_request()
+    del missing.query.photo_vectors[:]
+    other.query.photo_vectors[0].model_digest = DIGEST
+    for request in (missing, other):
+        # Nobody is near, so that the model alone decides.
+        del request.candidates.labels[:]
+        response = await call(ranker.Rank, request, timeout_s=5)
+        told = {label.name: label.value for label in response.query_labels}
+        assert told["gender"] == "Women"
+        assert response.dropped_count == 0
+
+
+async def test_photos_are_classified_by_probes(
+    ranker: ranker_pb2_grpc.RankerServiceAsyncStub, tmp_path: Path
+) -> None:
+    """At write time too the probe tells of photos that have all its spaces, the prompts of the others."""
+    add_probe(tmp_path, "gender", _reader(len(axis("Men"))))
+    clip = vectors.encode(axis("Women"), space="clip", model_digest=DIGEST)
+    resnet50 = vectors.encode(_RESNET50, space="resnet50", model_digest=_TRUNK)
+    girls = vectors.encode(axis("Girls"), space="clip", model_digest=DIGEST)
+    sent = [[clip, resnet50], [resnet50], [girls], [girls, resnet50], [clip]]
+    request = ranker_pb2.ClassifyRequest(
+        photos=[vectorsearch_pb2.PhotoVectors(vectors=photo) for photo in sent]
+    )
+    response = await call(ranker.Classify, request, timeout_s=5)
+    genders = [
+        next((label.value for label in found.labels if label.name == "gender"), None)
+        for found in response.classifications
+    ]
+    assert genders == ["Men", None, "Girls", "Men", "Women"]
+    two = _vector(1.0, 2.0)
+    request = ranker_pb2.ClassifyRequest(
+        photos=[vectorsearch_pb2.PhotoVectors(vectors=photo) for photo in ([resnet50], [two], [two])]
+    )
+    with pytest.raises(InvalidArgument) as caught:
+        await call(ranker.Classify, request, timeout_s=5)
+    assert caught.value.field == "photos[1]"
+
+
+async def test_neighbours_are_asked_only_about_a_photo(
+    ranker: ranker_pb2_grpc.RankerServiceAsyncStub,
+) -> None:
+    """A text without a photo has no neighbours, and a profile that infers nothing asks none."""
+    request = _photo_request()
+    request.query.CopyFrom(ranker_pb2.RankQuery(text="something for the rain"))
+    response = await call(ranker.Rank, request, timeout_s=5)
+    assert list(response.query_labels) == []
+    request = _photo_request()
+    request.profile.weights.clear()
+    request.profile.weights.update({"visual.clip": 1.0, "known.gender": 1.0, "known.type": 1.0})
+    response = await call(ranker.Rank, request, timeout_s=5)
+    assert list(response.query_labels) == []
+    assert response.dropped_count == 0
 
 
 async def test_terms_and_drops_are_counted(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:

@@ -19,6 +19,17 @@ from vitrine.v1 import catalog_pb2, common_pb2, search_pb2
 COLOURS = {"red": "#c0392b", "blue": "#2c5f9e", "green": "#3c7a4a", "black": "#26262a", "beige": "#d3bd97"}
 KINDS = {"shoes": "Footwear", "shirt": "Topwear", "bag": "Bags", "dress": "Dresses"}
 GENDERS = ("Women", "Men", "Unisex")
+# Each with its spaces, of which `clip` alone has a place for words.
+PROFILES = {"similar": ("clip", "resnet50"), "resnet50": ("resnet50",), "own_mix": ("clip",)}
+
+# What is taken from every query: name, value and probability.
+UNDERSTOOD = (
+    ("gender", "Women", 1.0),
+    ("category", "Footwear", 0.75),
+    ("type", "shoes", 0.5),
+    ("type", "boots", 0.5),
+    ("colour", "White", 0.004),
+)
 
 
 @dataclass(frozen=True)
@@ -176,8 +187,11 @@ class Catalogs:
         count = len(self.stock) if catalog_id == "demo" else 0
         catalog = catalog_pb2.Catalog(name=f"catalogs/{catalog_id}", product_count=count, revision=7)
         catalog.active_generation.id = "g1"
-        for profile in ("similar", "resnet50", "clip"):
-            catalog.active_generation.profiles.add(name=profile)
+        generation = catalog.active_generation
+        for space, accepts_text in (("resnet50", False), ("clip", True)):
+            generation.spaces.add(space=space, accepts_text=accepts_text)
+        for profile, spaces in PROFILES.items():
+            generation.profiles.add(name=profile, weights={f"visual.{space}": 1.0 for space in spaces})
         return catalog
 
 
@@ -187,6 +201,7 @@ class Search:
     def __init__(self, stock: list[catalog_pb2.Product]) -> None:
         self._stock = stock
         self.error: Exception | None = None
+        self.degraded: list[str] = []
         self.known = {"gender", "category", "colour", "price"}
         self.requests: list[search_pb2.SearchRequest] = []
 
@@ -216,8 +231,12 @@ class Search:
             stages=clock.timings,
             cache=search_pb2.CACHE_OUTCOME_MISS,
             facets=[_facet(name, passing) for name in request.facets],
-            query_labels=[common_pb2.Label(name="category", value="Footwear", probability=0.75)],
+            query_labels=[
+                common_pb2.Label(name=name, value=value, probability=probability)
+                for name, value, probability in UNDERSTOOD
+            ],
             profile=request.profile or "similar",
+            degraded=self.degraded,
         )
 
     def _score(self, product: catalog_pb2.Product, request: search_pb2.SearchRequest) -> float:

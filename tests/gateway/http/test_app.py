@@ -51,6 +51,8 @@ async def test_a_photo_in_a_form_with_words_and_options(gateway: Gateway) -> Non
         "explain": "true",
         "facets": ["gender", "colour"],
         "filter": json.dumps(RED_WOMEN),
+        "group_by": json.dumps({"attribute": "brand", "size": 2}),
+        "diversity": "0.25",
     }
     response = await gateway.client.post(
         SEARCH, data=fields, files={"image": ("bag.png", photo, "image/png")}
@@ -59,6 +61,7 @@ async def test_a_photo_in_a_form_with_words_and_options(gateway: Gateway) -> Non
     request = gateway.search.requests[0]
     assert sorted(part.WhichOneof("source") or "" for part in request.parts) == ["image", "text"]
     assert (request.k, request.explain, list(request.facets)) == (4, True, ["gender", "colour"])
+    assert (request.group_by.attribute, request.group_by.size, request.diversity) == ("brand", 2, 0.25)
     assert len(response.json()["hits"]) == 4
     assert {value["value"]["text"] for value in response.json()["facets"][0]["values"]} == {"Women"}
 
@@ -69,6 +72,7 @@ async def test_a_photo_in_a_form_with_words_and_options(gateway: Gateway) -> Non
         ({"k": "0x"}, {}, "k"),
         ({"text": "a", "colour": "red"}, {}, "colour"),
         ({"filter": "{"}, {}, "filter"),
+        ({"group_by": "brand"}, {}, "group_by"),
         ({"image": "not a file"}, {}, "image"),
         ({}, {"text": ("a.txt", b"red")}, "text"),
     ],

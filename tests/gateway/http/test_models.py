@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor
 from pydantic import ValidationError
 
 from services.gateway.http import models, problems
-from vitrine.v1 import catalog_pb2, common_pb2, search_pb2
+from vitrine.v1 import catalog_pb2, common_pb2, search_pb2, vectorsearch_pb2
 
 PATH_FIELDS = {"SearchRequest": {"catalog"}, "BatchUpsertProductsRequest": {"catalog"}}
 
@@ -17,7 +17,7 @@ PATH_FIELDS = {"SearchRequest": {"catalog"}, "BatchUpsertProductsRequest": {"cat
 def described() -> list[tuple[type[models.Model], Descriptor]]:
     """Every model with the message of its name."""
     messages: dict[str, Descriptor] = {}
-    for module in (common_pb2, catalog_pb2, search_pb2):
+    for module in (common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2):
         messages |= module.DESCRIPTOR.message_types_by_name
     found = [
         value
@@ -66,6 +66,9 @@ def test_a_search_becomes_its_proto() -> None:
         "facets": ["gender"],
         "min_revision": "12",
         "max_staleness": "2.5s",
+        "group_by": {"attribute": "brand", "size": 2},
+        "diversity": 0.25,
+        "min_similarity": 40,
     }
     message = search_pb2.SearchRequest(
         catalog="catalogs/demo", **models.SearchRequest.model_validate(body).to_fields()
@@ -81,6 +84,8 @@ def test_a_search_becomes_its_proto() -> None:
     assert second.negated
     assert (message.k, list(message.facets), message.min_revision) == (5, ["gender"], 12)
     assert message.max_staleness.ToTimedelta() == timedelta(seconds=2.5)
+    assert (message.group_by.attribute, message.group_by.size) == ("brand", 2)
+    assert (message.diversity, message.min_similarity) == (0.25, 40)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,8 @@ def test_a_search_becomes_its_proto() -> None:
         ({"parts": [], "k": "many"}, "k"),
         ({"parts": [], "kk": 3}, "kk"),
         ({"parts": [], "max_staleness": "2 minutes"}, "max_staleness"),
+        ({"parts": [], "group_by": {"attribute": "brand"}}, "group_by.size"),
+        ({"parts": [], "diversity": "some"}, "diversity"),
         (
             {"parts": [], "filter": {"all_of": [{"any_of": [{"attribute": "a"}]}]}},
             "filter.all_of[0].any_of[0]",

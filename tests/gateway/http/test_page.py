@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Route, async_playwright, expect
 
 from services.mesh.errors import InvalidArgument, Unavailable
+from services.mesh.profiles import profiles
 from tests.gateway.http.conftest import Site, running
 from tests.gateway.http.fakes import HttpSettings, drawn
 
@@ -140,6 +142,71 @@ async def test_the_panel_says_why(page: Page) -> None:
     await expect(panel.locator(".total")).to_have_text("Score0.90")
     await page.keyboard.press("Escape")
     await expect(panel).to_be_hidden()
+
+
+async def test_what_was_understood_reads_well(page: Page) -> None:
+    """What the words say stands as it is, a guess with its probability, and what is hardly believed not."""
+    await search_words(page, "red shoes")
+    await page.get_by_role("button", name="Why Red shoes for men?").click()
+    understood = page.get_by_role("dialog").locator(".facts-list").first
+    rows = zip(
+        await understood.locator("dt").all_inner_texts(),
+        await understood.locator("dd").all_inner_texts(),
+        strict=True,
+    )
+    assert dict(rows) == {"Gender": "Women", "Category": "Footwear (75%)", "Type": "Shoes or boots"}
+
+
+async def test_every_term_of_a_score_has_a_name_in_words(page: Page) -> None:
+    """No term of the profiles that are made is shown by its technical name."""
+    names = {
+        name for weights in profiles(["resnet50", "triplet", "colour", "clip"]).values() for name in weights
+    }
+
+    async def all_terms(route: Route) -> None:
+        response = await route.fetch()
+        answer = await response.json()
+        answer["hits"][0]["terms"] = [
+            {"name": name, "value": 1.0, "weight": 0.1, "contribution": 0.1, "absent": False}
+            for name in sorted(names)
+        ]
+        await route.fulfill(json=answer)
+
+    await page.route("**:search", all_terms)
+    await search_words(page, "red shoes")
+    await page.get_by_role("button", name="Why ").first.click()
+    titles = await page.get_by_role("dialog").locator(".term dt").all_inner_texts()
+    assert len(set(titles)) == len(names)
+    assert not {name.replace(".", " ").capitalize() for name in names} & set(titles)
+
+
+async def test_what_to_compare_by_is_what_the_catalogue_has(page: Page, site: Site) -> None:
+    """The choice lists the profiles that the query has a place in, in words where there are some."""
+    offered = page.get_by_label("Compare by").locator("option")
+    await search_words(page, "red shoes")
+    await expect(offered).to_have_text(["Everything that shows", "Own mix"])
+    await page.get_by_role("button", name="More like Red bag for men").click()
+    await expect(offered).to_have_text(["Everything that shows", "Looks in general (ResNet50)", "Own mix"])
+    await page.get_by_label("Compare by").select_option("resnet50")
+    await expect(page).to_have_url(re.compile("profile=resnet50"))
+    await expect(page.locator("#grid.stale")).to_have_count(0)
+    assert site.search.requests[-1].profile == "resnet50"
+
+
+async def test_words_are_not_compared_where_they_have_no_place(page: Page, site: Site) -> None:
+    """A profile of pictures alone, or one that is not there, gives way to the usual one."""
+    for profile in ("resnet50", "nope"):
+        await page.goto(f"/?catalog=demo&q=red+shoes&profile={profile}")
+        await expect(page.get_by_label("Compare by")).to_have_value("")
+        await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
+        assert site.search.requests[-1].profile == ""
+
+
+async def test_variety_that_could_not_be_had_is_said(page: Page, site: Site) -> None:
+    """A degraded answer says in words what it lacks."""
+    site.search.degraded = ["diversity"]
+    await search_words(page, "red shoes")
+    await expect(page.locator("#degraded")).to_have_text("Variety could not be had: these are by score.")
 
 
 async def test_more_like_this_and_back(page: Page) -> None:

@@ -36,8 +36,12 @@ function fullest() {
   return [...catalogs].sort((one, other) => Number(other.product_count) - Number(one.product_count)).map(catalogId);
 }
 
+/** The profiles that the query can be compared by: words alone have no place in a space of pictures. */
 function profiles() {
-  return (current()?.active_generation?.profiles ?? []).map((profile) => profile.name);
+  const { profiles: all = [], spaces = [] } = current()?.active_generation ?? {};
+  const wordless = Boolean(state.photo || state.product);
+  const read = spaces.filter((space) => space.accepts_text).map((space) => `visual.${space.space}`);
+  return all.filter(({ weights }) => wordless || read.some((term) => term in weights)).map(({ name }) => name);
 }
 
 /** Makes `next` the state, in the address and on the screen. */
@@ -117,7 +121,9 @@ async function answer(append, signal) {
   for (;;) {
     const options = { k: PAGE_SIZE, explain: true, facets: await facets.of(state.catalog) };
     if (filter) options.filter = filter;
-    if (state.profile) options.profile = state.profile;
+    // The one in the address may be of another catalogue or kind of query.
+    const profile = !catalogs.length || profiles().includes(state.profile) ? state.profile : "";
+    if (profile) options.profile = profile;
     if (append) options.page_token = pageToken;
     try {
       return await api.search(state.catalog, state, options, signal);

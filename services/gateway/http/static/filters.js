@@ -6,6 +6,14 @@ import { plain, spoken } from "/products.js";
 import { filterCount, isReversed } from "/state.js";
 
 const SHOWN = 8;
+const COMPARED = {
+  similar: "Everything that shows",
+  same_style: "Style, in any colour",
+  resnet50: "Looks in general (ResNet50)",
+  triplet: "Looks to a fashion eye (triplet)",
+  colour: "Colour alone",
+  clip: "Kind of thing (CLIP)",
+};
 const INFERRED = "inferred.";
 
 /** The filter of a request, or null when none is set. */
@@ -147,7 +155,7 @@ export class FilterPanel {
     const select = element(
       "select",
       { "aria-label": "Compare by" },
-      profiles.map((name, place) => element("option", { value: place ? name : "", selected: name === this.state.profile }, name)),
+      profiles.map((name, place) => element("option", { value: place ? name : "", selected: name === this.state.profile }, COMPARED[name] ?? spoken(name))),
     );
     select.dataset.key = "profile";
     select.addEventListener("change", () => this.onChange({ profile: select.value }));

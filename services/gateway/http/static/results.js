@@ -11,6 +11,7 @@ const REASONS = {
   ranker: "The ranker is away: these are in visual order only.",
   metadata: "The catalogue could not be read: titles and photos are missing for now.",
   semantics: "Gender and category are not known here, so only looks count.",
+  diversity: "Variety could not be had: these are by score.",
 };
 
 function hitCard(hit, response, onMore) {

@@ -7,11 +7,20 @@ const MEANINGS = {
   "visual.resnet50": ["Looks alike", "Shape, texture and colour (ResNet50)"],
   "visual.clip": ["Shows the same kind of thing", "Meaning of picture and words (CLIP)"],
   "visual.triplet": ["Looks alike to a fashion eye", "Learned from fashion photos (triplet)"],
-  "semantic.gender": ["Made for the same people", "Gender"],
-  "semantic.category": ["Same kind of product", "Category"],
-  "semantic.colour": ["Same colour", "Colour"],
+  "visual.colour": ["Has the same colours", "Colours of the thing itself (colour)"],
+  "semantic.gender": ["Made for the same people", "Gender, as far as photos tell"],
+  "semantic.category": ["Same kind of product", "Category, as far as photos tell"],
+  "semantic.type": ["Same type", "Type, as far as photos tell"],
+  "semantic.colour": ["Of the same colour", "Colour, as far as photos tell"],
+  "known.gender": ["Made for the people you want", "Gender, known of your query"],
+  "known.category": ["The kind of product you want", "Category, known of your query"],
+  "known.type": ["The type you want", "Type, known of your query"],
+  "known.colour": ["The colour you want", "Colour, known of your query"],
   "text.match": ["Has the words you typed", "Words among its properties"],
 };
+
+// What is hardly believed is no understanding.
+const LEAST_BELIEVED = 0.05;
 
 const number = (value) => value.toFixed(2);
 
@@ -42,6 +51,22 @@ function facts(entries) {
 
 const percent = (probability) => `${Math.round(100 * probability)}%`;
 
+const capitalised = (word) => word.charAt(0).toUpperCase() + word.slice(1);
+
+/** A property a row: "Dresses or skirts" where words say so, "White (45%)" where it is a guess. */
+function understandings(labels) {
+  const rows = new Map();
+  for (const { name, value, probability } of labels) {
+    if (probability < LEAST_BELIEVED) continue;
+    rows.set(name, [...(rows.get(name) ?? []), { value, probability }]);
+  }
+  return [...rows].map(([name, values]) => {
+    const words = values.map((one) => one.value).join(" or ");
+    const isGuess = values.length === 1 && values[0].probability < 1;
+    return [spoken(name), capitalised(isGuess ? `${words} (${percent(values[0].probability)})` : words)];
+  });
+}
+
 function section(title, ...children) {
   return [element("h3", {}, title), ...children];
 }
@@ -56,7 +81,7 @@ export function showWhy(hit, response, onMore) {
     .sort(([one], [other]) => one.localeCompare(other))
     .map(([name, list]) => [spoken(name), list.values.map((value) => String(plain(value))).join(", ")]);
   const inferred = (hit.product.labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
-  const understood = (response.query_labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
+  const understood = understandings(response.query_labels ?? []);
   const close = element("button", { type: "button", className: "close", "aria-label": "Close" }, "×");
   close.addEventListener("click", () => dialog.close());
   const more = element("button", { type: "button", className: "plain" }, "More like this");

@@ -22,7 +22,7 @@ check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh
 
 BENCH ?= mesh
-bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch [CATALOG=...]
+bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|quality [CATALOG=...]
 	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh || \
 		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
 	@scripts/setup.sh bench

@@ -1,23 +1,33 @@
-"""Catalogue folders (`products.csv` and `images/`) as training material: photos with labels and captions."""
+"""Catalogues as training material: photos with labels and captions.
+
+A catalogue is a folder with `products.csv` and `images/`, or one with a single zip of these. Photos are read
+from the zip as they are needed; nothing is unpacked.
+"""
 
 from __future__ import annotations
 
 import csv
+import functools
 import html
+import io
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The same thing has another column name in every shop; the first that a row fills counts.
-_GROUP = ("group_id", "sender_id", "id")
-_KIND = ("articleType", "product_type", "category")
-_COLOUR = ("baseColour", "colour_master", "colour")
-_GENDER = ("gender",)
-_TITLE = ("title",)
+from services.mesh.errors import InvalidArgument
+from vitrine.catalogs import columns
+from vitrine.catalogs.folder import IMAGES, TABLE
 
-# Shops' words for kinds of products -> what people type. Others are only lower-cased and made singular.
-_KIND_WORDS = {
+LABELS = ("gender", "category", "type", "master", "colour")
+
+# A catalogue of phone photos groups by who sent them: one person's clothes look alike.
+_GROUP = ("group_id", "sender_id", "id")
+_OPEN_ARCHIVES = 8
+
+# Shops' words for types of products -> what people type. Others are only lower-cased and made singular.
+_TYPE_WORDS = {
     "tshirts": ("t-shirt", "tshirt", "tee"),
     "t-shirt": ("t-shirt", "tshirt", "tee"),
     "tees": ("t-shirt", "tshirt", "tee"),
@@ -63,75 +73,127 @@ _GENDER_WORDS = {
 class Photo:
     """One row of a catalogue. Empty strings stand for what the row does not say.
 
-    Photos of one `group` show one product (or come from one sender) and stay on one side of a split.
+    `path` is the photo's file, or the zip whose `member` it is. `product` is its product's id. Photos of one
+    `group` show one product (or come from one sender) and stay on one side of a split; a product that
+    several catalogues show has the same group in each.
     """
 
     path: Path
+    member: str
     catalogue: str
+    product: str
     group: str
     title: str
-    kind: str
+    type: str
     category: str
+    master: str
     colour: str
     gender: str
 
     @property
+    def name(self) -> str:
+        """What no other photo of the catalogues is called: `CATALOGUE/FILE`."""
+        return f"{self.catalogue}/{Path(self.member or self.path).name}"
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the picture's file. Raises FileNotFoundError or KeyError where there is none."""
+        if self.member:
+            return _archive(self.path).getinfo(self.member).file_size
+        return self.path.stat().st_size
+
+    @property
     def captions(self) -> tuple[str, ...]:
-        """Everything that people might type for this photo: title, kind, colour and gender in many orders."""
-        kinds = [form for word in _kind_words(self.kind) for form in (word, _plural(word))]
+        """Everything that people might type for this photo: title, type, colour and gender in many orders."""
+        words = [form for word in _type_words(self.type) for form in (word, _plural(word))]
         genders = _GENDER_WORDS.get(self.gender.lower(), ())
         colour = self.colour.lower()
         texts = [self.title] if self.title else []
-        for kind in dict.fromkeys(kinds):
-            texts.append(kind)
+        for word in dict.fromkeys(words):
+            texts.append(word)
             if colour:
-                texts.append(f"{colour} {kind}")
+                texts.append(f"{colour} {word}")
             for gender in genders:
-                texts.append(f"{kind} {gender}" if gender.startswith("for ") else f"{gender} {kind}")
+                texts.append(f"{word} {gender}" if gender.startswith("for ") else f"{gender} {word}")
                 if colour:
                     texts.append(
-                        f"{colour} {kind} {gender}"
+                        f"{colour} {word} {gender}"
                         if gender.startswith("for ")
-                        else f"{gender} {colour} {kind}"
+                        else f"{gender} {colour} {word}"
                     )
         return tuple(texts)
 
     @property
     def short_query(self) -> str:
-        """The caption of colour and kind alone; empty without either."""
-        words = _kind_words(self.kind)
+        """The caption of colour and type alone; empty without either."""
+        words = _type_words(self.type)
         return f"{self.colour.lower()} {words[0]}" if words and self.colour else ""
+
+    def read(self) -> bytes:
+        """The picture's bytes. Safe for any number of threads."""
+        return _archive(self.path).read(self.member) if self.member else self.path.read_bytes()
+
+    def label(self, names: Sequence[str]) -> str:
+        """The words of these `LABELS`, lower-cased and joined by `/`; empty where one of them is not told."""
+        words = [str(getattr(self, name)).lower() for name in names]
+        return "/".join(words) if all(words) else ""
 
 
 def read(folder: Path) -> list[Photo]:
-    """The photos of a catalogue folder, in the order of its table. Raises FileNotFoundError without one."""
-    with (folder / "products.csv").open(newline="", encoding="utf-8") as table:
-        return [_photo(folder, row) for row in csv.DictReader(table)]
+    """The photos of a catalogue, in the order of its table, whose columns are named as `vitrine index` does.
+
+    Raises InvalidArgument (field `catalogues`) where there is neither a table nor one zip with a table, or
+    the table names no photos.
+    """
+    archives = sorted(folder.glob("*.zip"))
+    if (folder / TABLE).is_file():
+        source, table = folder, (folder / TABLE).read_text(encoding="utf-8-sig")
+    elif len(archives) == 1 and TABLE in _archive(archives[0]).namelist():
+        source, table = archives[0], _archive(archives[0]).read(TABLE).decode("utf-8-sig")
+    else:
+        raise InvalidArgument("catalogues", f"{folder} has neither {TABLE} nor one zip with it")
+    reader = csv.reader(io.StringIO(table, newline=""))
+    headers = next(reader, [])
+    found = columns.assign(headers)
+    if "image" not in found:
+        raise InvalidArgument("catalogues", f"{TABLE} of {folder} has no column of images")
+    return [
+        _photo(
+            folder.name, source, {name: cells[at].strip() for name, at in found.items() if at < len(cells)}
+        )
+        for cells in reader
+        if cells
+    ]
 
 
-def _photo(folder: Path, row: Mapping[str, str]) -> Photo:
-    kind = _first(row, _KIND).rsplit("/", 1)[-1]
+def _photo(catalogue: str, source: Path, row: Mapping[str, str]) -> Photo:
+    category, type_ = row.get("category", ""), row.get("type", "")
+    is_archive = source.suffix == ".zip"
     return Photo(
-        path=folder / "images" / row["image"],
-        catalogue=folder.name,
-        group=f"{folder.name}/{_first(row, _GROUP)}",
-        title=html.unescape(_first(row, _TITLE)),
-        kind=kind,
-        category=row.get("subCategory") or kind,
-        colour=_first(row, _COLOUR),
-        gender=_first(row, _GENDER),
+        path=source if is_archive else source / IMAGES / row["image"],
+        member=f"{IMAGES}/{row['image']}" if is_archive else "",
+        catalogue=catalogue,
+        product=row.get("id") or Path(row["image"]).stem,
+        group=next((row[name] for name in _GROUP if row.get(name)), row["image"]),
+        title=html.unescape(row.get("title", "")),
+        type=(type_ or category).rsplit("/", 1)[-1],
+        category=category or type_,
+        master=row.get("master_category", ""),
+        colour=row.get("colour", ""),
+        gender=row.get("gender", ""),
     )
 
 
-def _first(row: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
+@functools.lru_cache(_OPEN_ARCHIVES)
+def _archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
-def _kind_words(kind: str) -> tuple[str, ...]:
-    word = kind.lower()
+def _type_words(name: str) -> tuple[str, ...]:
+    word = name.lower()
     if not word:
         return ()
-    return _KIND_WORDS.get(word) or (_singular(word),)
+    return _TYPE_WORDS.get(word) or (_singular(word),)
 
 
 def _singular(word: str) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from pytorch_metric_learning import distances, losses, miners, reducers
+from torch import Tensor, nn
 from torch.nn import functional
+
+from services.trainer.recipes import MetricRecipe
 
 
 def contrastive(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tensor:
@@ -21,25 +24,53 @@ def contrastive(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> T
     return (rows.mean() + columns.mean()) / 2
 
 
-def batch_hard_triplet(vectors: Tensor, labels: Tensor, *, margin: float) -> Tensor:
-    """Triplet loss with the hardest positive and negative of the batch (Hermans et al. 2017), a scalar.
+class MetricObjective(nn.Module):
+    """A sum of losses over L2-normalised vectors [n, d] with labels int64 [n], each with its miner or none.
 
-    `vectors` are [n, d] L2-normalised, `labels` int64 [n]. Distances are Euclidean; the soft margin of the
-    paper is not used. Anchors without a positive in the batch do not count.
+    Proxies that losses learn are parameters of this module.
     """
-    distances = (2 - 2 * vectors @ vectors.T).clamp(min=1e-8).sqrt()
-    same = labels[:, None] == labels[None, :]
-    others = same & ~torch.eye(len(labels), dtype=torch.bool)
-    farthest = distances.masked_fill(~others, -1.0).amax(dim=1)
-    nearest = distances.masked_fill(same, 4.0).amin(dim=1)
-    losses = functional.relu(farthest - nearest + margin)
-    return losses[others.any(dim=1)].mean()
+
+    def __init__(self, *parts: tuple[nn.Module, nn.Module | None]) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(loss for loss, _ in parts)
+        self._miners = [miner for _, miner in parts]
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar."""
+        total = vectors.new_zeros(())
+        for loss, miner in zip(self.losses, self._miners, strict=True):
+            total = total + loss(vectors, labels, miner(vectors, labels) if miner is not None else None)
+        return total
 
 
-def normalised_softmax(vectors: Tensor, proxies: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Classification over learned L2-normalised proxies (Zhai and Wu 2019), a scalar.
+def metric(recipe: MetricRecipe, classes: int, dim: int) -> MetricObjective:
+    """The recipe's objective for that many classes.
 
-    `vectors` are [n, d] L2-normalised, `proxies` [classes, d], `labels` int64 [n].
+    `batch_hard` and `soft_margin` are Hermans et al. 2017 ("In Defense of the Triplet Loss") on Euclidean
+    distances that are not squared; `normalised_softmax` is Zhai and Wu 2019, `arcface` Deng et al. 2019,
+    `multi_similarity` Wang et al. 2019; `mixed` adds `normalised_softmax` and `batch_hard`.
     """
-    logits = vectors @ functional.normalize(proxies, dim=-1).T / temperature
-    return functional.cross_entropy(logits, labels)
+    euclidean = distances.LpDistance(normalize_embeddings=True, p=2, power=1)
+    hardest = miners.BatchHardMiner(distance=euclidean)
+    batch_hard = losses.TripletMarginLoss(margin=recipe.margin, distance=euclidean)
+    if recipe.objective == "batch_hard":
+        return MetricObjective((batch_hard, hardest))
+    if recipe.objective == "soft_margin":
+        # log(1 + exp(d)) has no margin and no zeros to leave out of the mean.
+        soft = losses.TripletMarginLoss(
+            margin=0.0, smooth_loss=True, distance=euclidean, reducer=reducers.MeanReducer()
+        )
+        return MetricObjective((soft, hardest))
+    if recipe.objective == "arcface":
+        return MetricObjective((losses.ArcFaceLoss(classes, dim, margin=28.6, scale=32), None))
+    if recipe.objective == "multi_similarity":
+        return MetricObjective((losses.MultiSimilarityLoss(), miners.MultiSimilarityMiner()))
+    softmax = losses.NormalizedSoftmaxLoss(classes, dim, temperature=recipe.temperature)
+    if recipe.objective == "normalised_softmax":
+        return MetricObjective((softmax, None))
+    return MetricObjective((softmax, None), (batch_hard, hardest))
+
+
+def mean_distance(vectors: Tensor) -> float:
+    """The mean Euclidean distance between two of the vectors [n, d]."""
+    return float(torch.pdist(vectors.detach().float()).mean())

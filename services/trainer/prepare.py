@@ -30,6 +30,7 @@ def prepare(
         progress(Step("semantics", f"left out: {clip.unavailable_reason}", 1.0))
         return models
     progress(Step("semantics", "embedding the taxonomy", 0.0))
-    semantics.prepare(Engine(models_dir), taxonomy.prompts(), models_dir)
+    probes = weights.head(models_dir, semantics.PROBES_FILE)
+    semantics.prepare(Engine(models_dir), taxonomy.prompts(), models_dir, probes)
     progress(Step("semantics", "done", 1.0))
     return models

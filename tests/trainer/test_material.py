@@ -3,26 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from services.trainer import material
 from services.trainer.catalogues import Photo
 from services.trainer.material import Material
-
-
-def test_a_group_is_never_split(photos: list[Photo]) -> None:
-    """All photos of one product are on one side, and each photo is on one side only."""
-    pairs = [photo for photo in photos for _ in range(2)]
-    kept, held_out = material.split(pairs, 0.3)
-    assert sorted([*kept, *held_out]) == list(range(180))
-    assert not {pairs[row].group for row in kept} & {pairs[row].group for row in held_out}
-    assert 0.1 < len(held_out) / 180 < 0.5
-
-
-def test_the_split_does_not_depend_on_the_order(photos: list[Photo]) -> None:
-    """A photo is on the same side whatever else is in the catalogue."""
-    _, held_out = material.split(photos, 0.3)
-    _, reversed_out = material.split(photos[::-1], 0.3)
-    assert {photos[row].group for row in held_out} == {photos[::-1][row].group for row in reversed_out}
 
 
 def test_caption_rows_lead_to_the_captions(drawn: Material) -> None:
@@ -41,3 +26,26 @@ def test_a_caption_counts_once(photos: list[Photo]) -> None:
     texts = material.distinct_captions(twins)
     assert texts == sorted(set(texts))
     assert texts.count("Same") == 1
+
+
+def test_a_caption_of_two_catalogues_is_one_row(photos: list[Photo]) -> None:
+    """Of texts that are listed twice all photos point to the first."""
+    texts = [*photos[0].captions, *photos[0].captions]
+    vectors = np.zeros((len(texts), 384), dtype=np.float16)
+    found = material.gather(photos[:1], np.zeros((1, 2048), dtype=np.float16), texts, vectors)
+    assert found.caption_rows[0].tolist() == list(range(len(photos[0].captions)))
+
+
+def test_titled_photos_are_one_a_group(doubled: Material) -> None:
+    """Of a product that two catalogues show the first photo stands for it."""
+    titled = doubled.titled()
+    assert {photo.catalogue for photo in titled.photos} == {"drawn"}
+    assert len(titled.photos) == 90
+    assert doubled.counts() == {"drawn": 90, "thumbnails": 90}
+
+
+def test_photos_of_which_nothing_is_said_have_no_captions(drawn: Material) -> None:
+    """They are left out where captions are needed."""
+    mute = replace(drawn, caption_rows=(np.array([], dtype=np.int64), *drawn.caption_rows[1:]))
+    assert mute.captioned().photos == drawn.photos[1:]
+    assert mute.captioned().to(torch.device("cpu")).features.shape == (89, 2048)

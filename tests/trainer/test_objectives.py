@@ -1,12 +1,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional
 
 from services.trainer import objectives
+from services.trainer.recipes import OBJECTIVES, TRIPLET, Objective
+
+# Two classes on a circle: 0 and 60 degrees, 90 and 180 degrees.
+ANGLES = torch.tensor([0.0, 60.0, 90.0, 180.0]).deg2rad()
+VECTORS = torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1)
+LABELS = torch.tensor([0, 0, 1, 1])
+
+
+def chord(degrees: float) -> float:
+    """The Euclidean distance of two points of the unit circle, which is not squared."""
+    return 2 * math.sin(math.radians(degrees) / 2)
+
+
+# Each anchor's farthest of its class and nearest of the other.
+GAPS = [
+    chord(60) - chord(90),
+    chord(60) - chord(30),
+    chord(90) - chord(30),
+    chord(90) - chord(120),
+]
 
 
 def test_right_pairs_cost_least() -> None:
@@ -33,27 +54,41 @@ def test_doubles_share_the_probability() -> None:
     assert float(loss) == pytest.approx(2 / 3 * math.log(2), abs=1e-6)
 
 
-def test_separated_classes_cost_no_triplet() -> None:
-    """Classes farther apart than the margin cost nothing; mixed ones do."""
-    vectors = torch.eye(2)[[0, 0, 1, 1]]
-    apart = objectives.batch_hard_triplet(vectors, torch.tensor([0, 0, 1, 1]), margin=0.2)
-    mixed = objectives.batch_hard_triplet(vectors, torch.tensor([0, 1, 0, 1]), margin=0.2)
-    assert float(apart) == 0
-    assert mixed > 1
+def test_batch_hard_is_the_hinge_of_plain_distances() -> None:
+    """The mean over the anchors that cost something, of distances that are not squared."""
+    recipe = replace(TRIPLET, objective="batch_hard", margin=0.2)
+    costs = [cost for gap in GAPS if (cost := gap + 0.2) > 0]
+    loss = objectives.metric(recipe, 2, 2)(VECTORS, LABELS)
+    assert float(loss) == pytest.approx(sum(costs) / len(costs), abs=1e-5)
 
 
-def test_anchors_without_a_positive_do_not_count() -> None:
-    """A class with one member in the batch adds no triplet."""
-    vectors = functional.normalize(torch.randn(3, 4), dim=-1)
-    with_single = objectives.batch_hard_triplet(
-        torch.cat([vectors[:1], vectors[:1], -vectors[:1]]), torch.tensor([0, 0, 1]), margin=0.2
-    )
-    assert float(with_single) == pytest.approx(0, abs=1e-3)
+def test_the_soft_margin_is_a_softplus() -> None:
+    """The mean of log(1 + exp(gap)) over all anchors."""
+    loss = objectives.metric(replace(TRIPLET, objective="soft_margin"), 2, 2)(VECTORS, LABELS)
+    expected = sum(math.log1p(math.exp(gap)) for gap in GAPS) / 4
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
 
 
-def test_proxies_attract_their_class() -> None:
-    """A vector on its own proxy costs less than on another's."""
-    proxies = torch.eye(3) * 7
-    right = objectives.normalised_softmax(torch.eye(3), proxies, torch.arange(3), temperature=0.1)
-    wrong = objectives.normalised_softmax(torch.eye(3), proxies, torch.arange(3).roll(1), temperature=0.1)
-    assert right < 0.001 < wrong
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_pulls_classes_apart(objective: Objective) -> None:
+    """A few steps on free vectors lower the loss, and each one's nearest is of its class in the end."""
+    torch.manual_seed(0)
+    free = torch.nn.Parameter(torch.randn(12, 8))
+    labels = torch.arange(3).repeat(4)
+    loss = objectives.metric(replace(TRIPLET, objective=objective), 3, 8)
+    optimizer = torch.optim.Adam([free, *loss.parameters()], lr=0.05)
+    first = float(loss(functional.normalize(free.detach(), dim=1), labels).detach())
+    for _ in range(200):
+        optimizer.zero_grad()
+        torch.autograd.backward(loss(functional.normalize(free, dim=1), labels))
+        optimizer.step()
+    vectors = functional.normalize(free.detach(), dim=1)
+    assert float(loss(vectors, labels).detach()) < first
+    scores = (vectors @ vectors.T).fill_diagonal_(-2)
+    assert (labels[scores.argmax(dim=1)] == labels).all()
+
+
+def test_the_mean_distance_tells_a_collapse() -> None:
+    """Vectors at one point are at no distance, opposite ones at two."""
+    assert objectives.mean_distance(torch.ones(5, 3)) == pytest.approx(0, abs=1e-6)
+    assert objectives.mean_distance(torch.tensor([[1.0, 0], [-1.0, 0]])) == 2

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from services.mesh.errors import VitrineError
-from vitrine.cli import demo, down, index, models, output, search, status, up
+from vitrine.cli import demo, down, evaluate, index, models, output, search, status, train, up
 
 
 class _Commands(TyperGroup):
@@ -44,6 +44,8 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("status")(status.status)
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
+app.command("eval")(evaluate.evaluate)
 app.command("demo")(demo.demo)
 
 

@@ -23,20 +23,9 @@ _JSON = "vitrine.json"
 # Fields that are options, which people know by their dashes.
 _OPTIONS = frozenset(
     {
-        *(
-            "catalog",
-            "catalog-dir",
-            "clip",
-            "filter",
-            "from",
-            "http-port",
-            "image",
-            "k",
-            "map",
-            "page_token",
-            "port-base",
-        ),
-        *("product", "profile", "report", "shards", "text"),
+        *("alike", "catalog", "catalog-dir", "checkpoint", "clip", "dump_hits", "filter", "from", "held_out"),
+        *("http-port", "image", "k", "labels", "map", "page_token", "port-base", "product", "products"),
+        *("profile", "report", "shards", "spaces", "text", "validation", "weight"),
     }
 )
 

@@ -538,6 +538,7 @@ class Candidates(_message.Message):
     PHOTO_IDS_FIELD_NUMBER: _builtins.int
     SPACES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Products, each once."""
@@ -554,6 +555,10 @@ class Candidates(_message.Message):
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelColumn]:
         """What is known of them."""
 
+    @_builtins.property
+    def vectors(self) -> Global___CandidateVectors:
+        """Vectors of the first of them; absent unless asked for."""
+
     def __init__(
         self,
         *,
@@ -561,14 +566,45 @@ class Candidates(_message.Message):
         photo_ids: _abc.Iterable[_builtins.str] | None = ...,
         spaces: _abc.Iterable[Global___SpaceScores] | None = ...,
         labels: _abc.Iterable[Global___LabelColumn] | None = ...,
+        vectors: Global___CandidateVectors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["vectors", b"vectors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "photo_ids", b"photo_ids", "product_ids", b"product_ids", "spaces", b"spaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "photo_ids", b"photo_ids", "product_ids", b"product_ids", "spaces", b"spaces", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Candidates: _TypeAlias = Candidates  # noqa: Y015
+
+@_typing.final
+class CandidateVectors(_message.Message):
+    """What the first candidates look like: one vector each, of the photo that matched best."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    """The space."""
+    dimension: _builtins.int
+    """Length of each vector."""
+    rows: _builtins.bytes
+    """float16, little-endian, row after row; a row of NaN where a candidate has no vector in this space."""
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        dimension: _builtins.int = ...,
+        rows: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "rows", b"rows", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidateVectors: _TypeAlias = CandidateVectors  # noqa: Y015
 
 @_typing.final
 class ScoreTerm(_message.Message):

@@ -23,33 +23,34 @@ _sym_db = _symbol_database.Default()
 
 
 from vitrine.v1 import common_pb2 as vitrine_dot_v1_dot_common__pb2
+from vitrine.v1 import vectorsearch_pb2 as vitrine_dot_v1_dot_vectorsearch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vitrine/v1/ranker.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\"e\n\tRankQuery\x12\x0c\n\x04text\x18\x01 \x01(\t\x12!\n\x06labels\x18\x02 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\'\n\x0b\x63lip_vector\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.Vector\"/\n\nRankCursor\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x12\n\nproduct_id\x18\x02 \x01(\t\"\xcc\x01\n\x0bRankRequest\x12$\n\x05query\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.RankQuery\x12*\n\ncandidates\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.Candidates\x12$\n\x07profile\x18\x03 \x01(\x0b\x32\x13.vitrine.v1.Profile\x12\r\n\x05limit\x18\x04 \x01(\x05\x12%\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x16.vitrine.v1.RankCursor\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\"\xe7\x01\n\x0cRankResponse\x12+\n\x06ranked\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.RankedCandidate\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x07\x64ropped\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.DroppedCandidate\x12\'\n\x0cquery_labels\x18\x04 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\x1b\n\x13\x62\x65st_possible_score\x18\x05 \x01(\x01\x12\x15\n\rdropped_count\x18\x06 \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"U\n\x0fRankedCandidate\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12$\n\x05terms\x18\x03 \x03(\x0b\x32\x15.vitrine.v1.ScoreTerm\"6\n\x10\x44roppedCandidate\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x0f\x43lassifyRequest\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.vitrine.v1.Vector\"G\n\x10\x43lassifyResponse\x12\x33\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.Classification\"3\n\x0e\x43lassification\x12!\n\x06labels\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Label2\x91\x01\n\rRankerService\x12\x39\n\x04Rank\x12\x17.vitrine.v1.RankRequest\x1a\x18.vitrine.v1.RankResponse\x12\x45\n\x08\x43lassify\x12\x1b.vitrine.v1.ClassifyRequest\x1a\x1c.vitrine.v1.ClassifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vitrine/v1/ranker.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\x1a\x1dvitrine/v1/vectorsearch.proto\"\x90\x01\n\tRankQuery\x12\x0c\n\x04text\x18\x01 \x01(\t\x12!\n\x06labels\x18\x02 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\'\n\x0b\x63lip_vector\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.Vector\x12)\n\rphoto_vectors\x18\x04 \x03(\x0b\x32\x12.vitrine.v1.Vector\"/\n\nRankCursor\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x12\n\nproduct_id\x18\x02 \x01(\t\"\xc4\x02\n\x0bRankRequest\x12$\n\x05query\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.RankQuery\x12*\n\ncandidates\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.Candidates\x12$\n\x07profile\x18\x03 \x01(\x0b\x32\x13.vitrine.v1.Profile\x12\r\n\x05limit\x18\x04 \x01(\x05\x12%\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x16.vitrine.v1.RankCursor\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x12\x1a\n\rmax_shortfall\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12%\n\x08group_by\x18\x08 \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\t \x01(\x01\x12\x0e\n\x06offset\x18\n \x01(\x05\x42\x10\n\x0e_max_shortfall\"\xe7\x01\n\x0cRankResponse\x12+\n\x06ranked\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.RankedCandidate\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x07\x64ropped\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.DroppedCandidate\x12\'\n\x0cquery_labels\x18\x04 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\x1b\n\x13\x62\x65st_possible_score\x18\x05 \x01(\x01\x12\x15\n\rdropped_count\x18\x06 \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"U\n\x0fRankedCandidate\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12$\n\x05terms\x18\x03 \x03(\x0b\x32\x15.vitrine.v1.ScoreTerm\"6\n\x10\x44roppedCandidate\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"`\n\x0f\x43lassifyRequest\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.vitrine.v1.Vector\x12(\n\x06photos\x18\x02 \x03(\x0b\x32\x18.vitrine.v1.PhotoVectors\"G\n\x10\x43lassifyResponse\x12\x33\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.Classification\"3\n\x0e\x43lassification\x12!\n\x06labels\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Label2\x91\x01\n\rRankerService\x12\x39\n\x04Rank\x12\x17.vitrine.v1.RankRequest\x1a\x18.vitrine.v1.RankResponse\x12\x45\n\x08\x43lassify\x12\x1b.vitrine.v1.ClassifyRequest\x1a\x1c.vitrine.v1.ClassifyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrine.v1.ranker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RANKQUERY']._serialized_start=64
-  _globals['_RANKQUERY']._serialized_end=165
-  _globals['_RANKCURSOR']._serialized_start=167
-  _globals['_RANKCURSOR']._serialized_end=214
-  _globals['_RANKREQUEST']._serialized_start=217
-  _globals['_RANKREQUEST']._serialized_end=421
-  _globals['_RANKRESPONSE']._serialized_start=424
-  _globals['_RANKRESPONSE']._serialized_end=655
-  _globals['_RANKEDCANDIDATE']._serialized_start=657
-  _globals['_RANKEDCANDIDATE']._serialized_end=742
-  _globals['_DROPPEDCANDIDATE']._serialized_start=744
-  _globals['_DROPPEDCANDIDATE']._serialized_end=798
-  _globals['_CLASSIFYREQUEST']._serialized_start=800
-  _globals['_CLASSIFYREQUEST']._serialized_end=854
-  _globals['_CLASSIFYRESPONSE']._serialized_start=856
-  _globals['_CLASSIFYRESPONSE']._serialized_end=927
-  _globals['_CLASSIFICATION']._serialized_start=929
-  _globals['_CLASSIFICATION']._serialized_end=980
-  _globals['_RANKERSERVICE']._serialized_start=983
-  _globals['_RANKERSERVICE']._serialized_end=1128
+  _globals['_RANKQUERY']._serialized_start=96
+  _globals['_RANKQUERY']._serialized_end=240
+  _globals['_RANKCURSOR']._serialized_start=242
+  _globals['_RANKCURSOR']._serialized_end=289
+  _globals['_RANKREQUEST']._serialized_start=292
+  _globals['_RANKREQUEST']._serialized_end=616
+  _globals['_RANKRESPONSE']._serialized_start=619
+  _globals['_RANKRESPONSE']._serialized_end=850
+  _globals['_RANKEDCANDIDATE']._serialized_start=852
+  _globals['_RANKEDCANDIDATE']._serialized_end=937
+  _globals['_DROPPEDCANDIDATE']._serialized_start=939
+  _globals['_DROPPEDCANDIDATE']._serialized_end=993
+  _globals['_CLASSIFYREQUEST']._serialized_start=995
+  _globals['_CLASSIFYREQUEST']._serialized_end=1091
+  _globals['_CLASSIFYRESPONSE']._serialized_start=1093
+  _globals['_CLASSIFYRESPONSE']._serialized_end=1164
+  _globals['_CLASSIFICATION']._serialized_start=1166
+  _globals['_CLASSIFICATION']._serialized_end=1217
+  _globals['_RANKERSERVICE']._serialized_start=1220
+  _globals['_RANKERSERVICE']._serialized_end=1365
 # @@protoc_insertion_point(module_scope)

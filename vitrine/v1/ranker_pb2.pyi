@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from vitrine.v1 import common_pb2 as _common_pb2
+from vitrine.v1 import vectorsearch_pb2 as _vectorsearch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,6 +29,7 @@ class RankQuery(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     CLIP_VECTOR_FIELD_NUMBER: _builtins.int
+    PHOTO_VECTORS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The text, when there is one."""
     @_builtins.property
@@ -36,7 +38,13 @@ class RankQuery(_message.Message):
 
     @_builtins.property
     def clip_vector(self) -> _common_pb2.Vector:
-        """The query photo's vector in the `clip` space, for labels to be inferred from; absent when there is none."""
+        """The query photo's vector in the `clip` space; absent when there is none, or when it comes in `photo_vectors`."""
+
+    @_builtins.property
+    def photo_vectors(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Vector]:
+        """The query photo's vectors, one in each space that it was embedded in, at most 8, for labels to be inferred from by
+        probes and text prompts. For `clip`, `clip_vector` counts where both came.
+        """
 
     def __init__(
         self,
@@ -44,10 +52,11 @@ class RankQuery(_message.Message):
         text: _builtins.str = ...,
         labels: _abc.Iterable[_common_pb2.Label] | None = ...,
         clip_vector: _common_pb2.Vector | None = ...,
+        photo_vectors: _abc.Iterable[_common_pb2.Vector] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clip_vector", b"clip_vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip_vector", b"clip_vector", "labels", b"labels", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip_vector", b"clip_vector", "labels", b"labels", "photo_vectors", b"photo_vectors", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -91,10 +100,22 @@ class RankRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    MAX_SHORTFALL_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many to return, 1 to 1,000."""
     explain: _builtins.bool
     """Return terms and drops."""
+    max_shortfall: _builtins.float
+    """Leave out candidates whose score is farther than this below the best possible score; none when absent."""
+    diversity: _builtins.float
+    """Rearrange the first 200 for variety by their vectors, 0 (not at all) to 1 (see SearchRequest). Pages then start at
+    `offset`, not `after`.
+    """
+    offset: _builtins.int
+    """How many the pages before have returned, 0 to 1,000."""
     @_builtins.property
     def query(self) -> Global___RankQuery:
         """The query."""
@@ -111,6 +132,10 @@ class RankRequest(_message.Message):
     def after(self) -> Global___RankCursor:
         """Start after this one; from the top when absent."""
 
+    @_builtins.property
+    def group_by(self) -> _vectorsearch_pb2.GroupBy:
+        """At most so many candidates of a value, the best; `attribute` must be among the label columns."""
+
     def __init__(
         self,
         *,
@@ -120,12 +145,18 @@ class RankRequest(_message.Message):
         limit: _builtins.int = ...,
         after: Global___RankCursor | None = ...,
         explain: _builtins.bool = ...,
+        max_shortfall: _builtins.float | None = ...,
+        group_by: _vectorsearch_pb2.GroupBy | None = ...,
+        diversity: _builtins.float = ...,
+        offset: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "candidates", b"candidates", "profile", b"profile", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall", "after", b"after", "candidates", b"candidates", "group_by", b"group_by", "max_shortfall", b"max_shortfall", "profile", b"profile", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "candidates", b"candidates", "explain", b"explain", "limit", b"limit", "profile", b"profile", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall", "after", b"after", "candidates", b"candidates", "diversity", b"diversity", "explain", b"explain", "group_by", b"group_by", "limit", b"limit", "max_shortfall", b"max_shortfall", "offset", b"offset", "profile", b"profile", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_shortfall: _TypeAlias = _typing.Literal["max_shortfall"]  # noqa: Y015
+    _WhichOneofArgType__max_shortfall: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_shortfall) -> _WhichOneofReturnType__max_shortfall | None: ...
 
 Global___RankRequest: _TypeAlias = RankRequest  # noqa: Y015
 
@@ -150,7 +181,7 @@ class RankResponse(_message.Message):
     """How many candidates were dropped."""
     @_builtins.property
     def ranked(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankedCandidate]:
-        """In order: descending score, ties by product id."""
+        """In order: descending score, ties by product id; otherwise with `diversity`."""
 
     @_builtins.property
     def dropped(self) -> _containers.RepeatedCompositeFieldContainer[Global___DroppedCandidate]:
@@ -162,7 +193,9 @@ class RankResponse(_message.Message):
 
     @_builtins.property
     def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of semantic stages that could not be done, such as `semantics` when no prompts were prepared for the model."""
+        """Names of stages that could not be done: `semantics` when no prompts and probes were prepared for the model,
+        `diversity` when no vector came with the candidates.
+        """
 
     def __init__(
         self,
@@ -248,18 +281,24 @@ class ClassifyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VECTORS_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def vectors(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Vector]:
-        """1 to 256, all of the `clip` space."""
+        """1 to 256, all of the `clip` space, which probes of several spaces do not fit; none with `photos`."""
+
+    @_builtins.property
+    def photos(self) -> _containers.RepeatedCompositeFieldContainer[_vectorsearch_pb2.PhotoVectors]:
+        """1 to 256, each with at most 8 vectors, one a space. A photo without one in `clip` has no labels."""
 
     def __init__(
         self,
         *,
         vectors: _abc.Iterable[_common_pb2.Vector] | None = ...,
+        photos: _abc.Iterable[_vectorsearch_pb2.PhotoVectors] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["vectors", b"vectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["photos", b"photos", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,7 +313,7 @@ class ClassifyResponse(_message.Message):
     CLASSIFICATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def classifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Classification]:
-        """One a vector, in order."""
+        """One a photo, or a vector, in order."""
 
     def __init__(
         self,
@@ -291,7 +330,7 @@ Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
 
 @_typing.final
 class Classification(_message.Message):
-    """The labels of one vector."""
+    """The labels of one photo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -55,18 +55,20 @@ class RankerServiceServicer:
         """Scores candidates and returns a page of the best ones.
 
         Errors:
-        INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range
+        INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range, a group without
+        a label column
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Classify(self, request, context):
-        """Infers labels (gender, category) from vectors of the `clip` space, by text prompts.
+        """Infers labels (gender, category) from photos: by a trained probe where the photo has the vectors that it was
+        trained on, else by text prompts of the `clip` space.
 
         Errors:
-        INVALID_ARGUMENT     no vector, more than 256, or a dimension that differs
-        FAILED_PRECONDITION  no prompts were prepared for this model (reason SEMANTICS_MISSING)
+        INVALID_ARGUMENT     no photo, more than 256, both `photos` and `vectors`, or a dimension that differs
+        FAILED_PRECONDITION  no semantics (prompts, probes) were prepared for this model (reason SEMANTICS_MISSING)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,14 +37,16 @@ class RankerServiceStub:
     """Scores candidates and returns a page of the best ones.
 
     Errors:
-      INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range
+      INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range, a group without
+                           a label column
     """
     Classify: _grpc.UnaryUnaryMultiCallable[_ranker_pb2.ClassifyRequest, _ranker_pb2.ClassifyResponse]
-    """Infers labels (gender, category) from vectors of the `clip` space, by text prompts.
+    """Infers labels (gender, category) from photos: by a trained probe where the photo has the vectors that it was
+    trained on, else by text prompts of the `clip` space.
 
     Errors:
-      INVALID_ARGUMENT     no vector, more than 256, or a dimension that differs
-      FAILED_PRECONDITION  no prompts were prepared for this model (reason SEMANTICS_MISSING)
+      INVALID_ARGUMENT     no photo, more than 256, both `photos` and `vectors`, or a dimension that differs
+      FAILED_PRECONDITION  no semantics (prompts, probes) were prepared for this model (reason SEMANTICS_MISSING)
     """
 
 @_typing.type_check_only
@@ -56,14 +58,16 @@ class RankerServiceAsyncStub(RankerServiceStub):
     """Scores candidates and returns a page of the best ones.
 
     Errors:
-      INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range
+      INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range, a group without
+                           a label column
     """
     Classify: _aio.UnaryUnaryMultiCallable[_ranker_pb2.ClassifyRequest, _ranker_pb2.ClassifyResponse]  # type: ignore[assignment]
-    """Infers labels (gender, category) from vectors of the `clip` space, by text prompts.
+    """Infers labels (gender, category) from photos: by a trained probe where the photo has the vectors that it was
+    trained on, else by text prompts of the `clip` space.
 
     Errors:
-      INVALID_ARGUMENT     no vector, more than 256, or a dimension that differs
-      FAILED_PRECONDITION  no prompts were prepared for this model (reason SEMANTICS_MISSING)
+      INVALID_ARGUMENT     no photo, more than 256, both `photos` and `vectors`, or a dimension that differs
+      FAILED_PRECONDITION  no semantics (prompts, probes) were prepared for this model (reason SEMANTICS_MISSING)
     """
 
 class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -78,7 +82,8 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Scores candidates and returns a page of the best ones.
 
         Errors:
-          INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range
+          INVALID_ARGUMENT     columns of unequal length, more than 1,000 candidates, a limit out of range, a group without
+                               a label column
         """
 
     @_abc_1.abstractmethod
@@ -87,11 +92,12 @@ class RankerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ranker_pb2.ClassifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ranker_pb2.ClassifyResponse, _abc.Awaitable[_ranker_pb2.ClassifyResponse]]:
-        """Infers labels (gender, category) from vectors of the `clip` space, by text prompts.
+        """Infers labels (gender, category) from photos: by a trained probe where the photo has the vectors that it was
+        trained on, else by text prompts of the `clip` space.
 
         Errors:
-          INVALID_ARGUMENT     no vector, more than 256, or a dimension that differs
-          FAILED_PRECONDITION  no prompts were prepared for this model (reason SEMANTICS_MISSING)
+          INVALID_ARGUMENT     no photo, more than 256, both `photos` and `vectors`, or a dimension that differs
+          FAILED_PRECONDITION  no semantics (prompts, probes) were prepared for this model (reason SEMANTICS_MISSING)
         """
 
 def add_RankerServiceServicer_to_server(servicer: RankerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from vitrine.v1 import catalog_pb2 as _catalog_pb2
 from vitrine.v1 import common_pb2 as _common_pb2
+from vitrine.v1 import vectorsearch_pb2 as _vectorsearch_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -98,7 +99,9 @@ class QueryPart(_message.Message):
     text: _builtins.str
     """Words, at most 1,000 characters."""
     weight: _builtins.float
-    """Its share, 1 when absent. Negative: less like this."""
+    """Its share, 1 when absent. Negative: less like this. Products and photos of either sign are averaged, and nothing
+    that is known of a negative part counts as wanted. At least one part is positive.
+    """
     @_builtins.property
     def image(self) -> _common_pb2.Image:
         """A photo."""
@@ -148,6 +151,9 @@ class SearchRequest(_message.Message):
     MIN_REVISION_FIELD_NUMBER: _builtins.int
     MAX_STALENESS_FIELD_NUMBER: _builtins.int
     REFUSE_PARTIAL_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """`catalogs/{catalog}`."""
     profile: _builtins.str
@@ -162,6 +168,15 @@ class SearchRequest(_message.Message):
     """See every write up to this revision."""
     refuse_partial: _builtins.bool
     """Refuse an answer that lacks a shard, with UNAVAILABLE."""
+    diversity: _builtins.float
+    """How much variety counts against score, 0 (not at all) to 1 (alone). The first 200 hits are put in order of Maximal
+    Marginal Relevance (Carbonell and Goldstein, 1998) by their vectors in `clip`, or in the profile's heaviest space
+    without it; later ones follow by score. Scores stay what they are. Of a hit that is not among the 200 candidates
+    nearest to the query no vector is looked at: it counts as near to others as two hits are on average. Pages are cut
+    by place, so what is written in between may move hits from one to another.
+    """
+    min_similarity: _builtins.float
+    """Leave out hits with a lower similarity, 0 to 100. Pages end with the last that has as much."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
         """1 to 8 parts; their vectors are added up by weight in each space."""
@@ -178,6 +193,12 @@ class SearchRequest(_message.Message):
     def max_staleness(self) -> _duration_pb2.Duration:
         """How old a cached answer may be; 2 s when absent, 0 for none."""
 
+    @_builtins.property
+    def group_by(self) -> _vectorsearch_pb2.GroupBy:
+        """At most `size` hits of each value of an attribute, 1 to 10, over all pages; any number when absent. The best of
+        those that look most alike: for each value ten times `size` of them are compared.
+        """
+
     def __init__(
         self,
         *,
@@ -192,10 +213,13 @@ class SearchRequest(_message.Message):
         min_revision: _builtins.int = ...,
         max_staleness: _duration_pb2.Duration | None = ...,
         refuse_partial: _builtins.bool = ...,
+        group_by: _vectorsearch_pb2.GroupBy | None = ...,
+        diversity: _builtins.float = ...,
+        min_similarity: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "k", b"k", "max_staleness", b"max_staleness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "group_by", b"group_by", "k", b"k", "max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "catalog", b"catalog", "explain", b"explain", "facets", b"facets", "filter", b"filter", "k", b"k", "max_staleness", b"max_staleness", "min_revision", b"min_revision", "page_token", b"page_token", "parts", b"parts", "profile", b"profile", "refuse_partial", b"refuse_partial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "catalog", b"catalog", "diversity", b"diversity", "explain", b"explain", "facets", b"facets", "filter", b"filter", "group_by", b"group_by", "k", b"k", "max_staleness", b"max_staleness", "min_revision", b"min_revision", "min_similarity", b"min_similarity", "page_token", b"page_token", "parts", b"parts", "profile", b"profile", "refuse_partial", b"refuse_partial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -215,6 +239,7 @@ class Hit(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     BAND_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    GROUP_VALUE_FIELD_NUMBER: _builtins.int
     photo_id: _builtins.str
     """The photo that matched best."""
     score: _builtins.float
@@ -223,6 +248,8 @@ class Hit(_message.Message):
     """0 to 100, comparable between queries of one kind."""
     band: Global___Band.ValueType
     """The same in words."""
+    group_value: _builtins.str
+    """Its value of the attribute of `group_by`, in words; absent when it has none, and without `group_by`."""
     @_builtins.property
     def product(self) -> _catalog_pb2.Product:
         """The product. Only its name where the store could not be read."""
@@ -240,12 +267,15 @@ class Hit(_message.Message):
         similarity: _builtins.float = ...,
         band: Global___Band.ValueType = ...,
         terms: _abc.Iterable[_common_pb2.ScoreTerm] | None = ...,
+        group_value: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_group_value", b"_group_value", "group_value", b"group_value", "product", b"product"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["band", b"band", "photo_id", b"photo_id", "product", b"product", "score", b"score", "similarity", b"similarity", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_group_value", b"_group_value", "band", b"band", "group_value", b"group_value", "photo_id", b"photo_id", "product", b"product", "score", b"score", "similarity", b"similarity", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__group_value: _TypeAlias = _typing.Literal["group_value"]  # noqa: Y015
+    _WhichOneofArgType__group_value: _TypeAlias = _typing.Literal["_group_value", b"_group_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group_value) -> _WhichOneofReturnType__group_value | None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
 
@@ -270,6 +300,8 @@ class SearchResponse(_message.Message):
     DROPPED_FIELD_NUMBER: _builtins.int
     PLANS_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page; empty on the last."""
     query_id: _builtins.str
@@ -286,13 +318,17 @@ class SearchResponse(_message.Message):
     """Where the answer came from."""
     profile: _builtins.str
     """The profile used."""
+    diversity: _builtins.float
+    """The diversity of the order, as asked; 0 where that could not be done."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
-        """In order."""
+        """In order: descending score, ties by product id; otherwise with `diversity`."""
 
     @_builtins.property
     def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why the answer is less than it could be: `ranker`, `metadata`, `shard:1`, `semantics`; empty when it is whole."""
+        """Why the answer is less than it could be: `ranker`, `metadata`, `shard:1`, `semantics`, `diversity`; empty when it is
+        whole.
+        """
 
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.StageTiming]:
@@ -314,6 +350,10 @@ class SearchResponse(_message.Message):
     def plans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """How the shards searched."""
 
+    @_builtins.property
+    def group_by(self) -> _vectorsearch_pb2.GroupBy:
+        """The cap that held, as asked."""
+
     def __init__(
         self,
         *,
@@ -332,10 +372,12 @@ class SearchResponse(_message.Message):
         dropped: _abc.Iterable[Global___DroppedHit] | None = ...,
         plans: _abc.Iterable[_builtins.str] | None = ...,
         profile: _builtins.str = ...,
+        group_by: _vectorsearch_pb2.GroupBy | None = ...,
+        diversity: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group_by", b"group_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "degraded", b"degraded", "dropped", b"dropped", "facets", b"facets", "generation", b"generation", "hits", b"hits", "next_page_token", b"next_page_token", "plans", b"plans", "profile", b"profile", "query_id", b"query_id", "query_labels", b"query_labels", "revision", b"revision", "shards_ok", b"shards_ok", "shards_total", b"shards_total", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "degraded", b"degraded", "diversity", b"diversity", "dropped", b"dropped", "facets", b"facets", "generation", b"generation", "group_by", b"group_by", "hits", b"hits", "next_page_token", b"next_page_token", "plans", b"plans", "profile", b"profile", "query_id", b"query_id", "query_labels", b"query_labels", "revision", b"revision", "shards_ok", b"shards_ok", "shards_total", b"shards_total", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

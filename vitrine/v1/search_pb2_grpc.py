@@ -50,8 +50,8 @@ class SearchServiceServicer:
         """Finds the products that look and mean the same as the query.
 
         Errors:
-        INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter or facet attribute, an unknown
-        profile, k or the number of parts out of range, a page token of another request
+        INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter, facet or group attribute, an
+        unknown profile, k or the number of parts out of range, a page token of another request
         NOT_FOUND            the catalogue, or a product of the query
         FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
         UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached

@@ -37,8 +37,8 @@ class SearchServiceStub:
     """Finds the products that look and mean the same as the query.
 
     Errors:
-      INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter or facet attribute, an unknown
-                           profile, k or the number of parts out of range, a page token of another request
+      INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter, facet or group attribute, an
+                           unknown profile, k or the number of parts out of range, a page token of another request
       NOT_FOUND            the catalogue, or a product of the query
       FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
       UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached
@@ -53,8 +53,8 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """Finds the products that look and mean the same as the query.
 
     Errors:
-      INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter or facet attribute, an unknown
-                           profile, k or the number of parts out of range, a page token of another request
+      INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter, facet or group attribute, an
+                           unknown profile, k or the number of parts out of range, a page token of another request
       NOT_FOUND            the catalogue, or a product of the query
       FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
       UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached
@@ -72,8 +72,8 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Finds the products that look and mean the same as the query.
 
         Errors:
-          INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter or facet attribute, an unknown
-                               profile, k or the number of parts out of range, a page token of another request
+          INVALID_ARGUMENT     an empty query, not a picture, too large, an unknown filter, facet or group attribute, an
+                               unknown profile, k or the number of parts out of range, a page token of another request
           NOT_FOUND            the catalogue, or a product of the query
           FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
           UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached

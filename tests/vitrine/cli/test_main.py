@@ -3,12 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from tests.vitrine.fake_gateway import FakeGateway
+from vitrine.cli import output
 from vitrine.cli.main import app
 
 
@@ -28,7 +33,12 @@ def test_the_command_line_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], *([name] for name in ("up", "down", "index", "search", "status", "models", "demo"))],
+    [
+        [],
+        *([name] for name in ("up", "down", "index", "search", "status", "models", "train", "eval", "demo")),
+        *(["train", name] for name in ("triplet", "colour", "clip", "probes", "all", "split", "weights")),
+        *(["models", name] for name in ("list", "pull", "verify")),
+    ],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     """Each command tells what it does and its options."""
@@ -62,6 +72,21 @@ def test_errors_are_json_where_json_was_asked_for(gateway: FakeGateway) -> None:
         "field": "k",
         "message": "must be 1 to 100",
     }
+
+
+def test_fields_shown_with_dashes_are_options() -> None:
+    """What an error names with dashes can be typed so, in some command."""
+    options = set(_options(typer.main.get_command(app)))
+    shown = {f"--{field.replace('_', '-')}" for field in output._OPTIONS}
+    assert shown <= options
+
+
+def _options(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        yield from parameter.opts
+    if isinstance(command, TyperGroup):
+        for inner in command.commands.values():
+            yield from _options(inner)
 
 
 def test_a_missing_folder_is_a_usage_error(gateway: FakeGateway, tmp_path: Path) -> None:

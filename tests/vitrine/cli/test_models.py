@@ -53,7 +53,7 @@ def test_models_and_the_spaces_they_make_are_told(models_dir: Path, monkeypatch:
     assert max(len(line) for line in shown.splitlines()) <= 80
     found = json.loads(CliRunner().invoke(app, [*listing, "--json"]).stdout)
     assert {"name", "source", "architecture", "size_bytes", "files", "problem"} <= found["models"][0].keys()
-    assert [space["space"] for space in found["spaces"]] == ["resnet50", "triplet", "clip"]
+    assert [space["space"] for space in found["spaces"]] == ["resnet50", "triplet", "colour", "clip"]
     for space in found["spaces"]:
         assert len(space["digest"]) == 64
         assert space["digest"][:12] in shown
@@ -71,7 +71,7 @@ def test_a_head_of_another_trunk_fails_verification(models_dir: Path, tmp_path: 
     verified = CliRunner().invoke(app, ["models", "verify", "--models-dir", str(tmp_path)])
     assert verified.exit_code == 1
     assert "triplet: triplet.safetensors was trained on trunk 000000000000, here is" in verified.stdout
-    assert "`python -m services.trainer heads` trains it anew" in verified.stdout
+    assert "`vitrine train all` trains it anew" in verified.stdout
 
 
 def test_a_model_is_pulled_from_a_file(models_dir: Path, tmp_path: Path) -> None:
@@ -82,7 +82,11 @@ def test_a_model_is_pulled_from_a_file(models_dir: Path, tmp_path: Path) -> None
     assert pulled.exit_code == 0
     found = json.loads(pulled.stdout)
     assert [(model["name"], model["source"]) for model in found["models"]] == [("resnet50", str(source))]
-    assert [space["space"] for space in found["spaces"] if space["digest"]] == ["resnet50", "triplet"]
+    assert [space["space"] for space in found["spaces"] if space["digest"]] == [
+        "resnet50",
+        "triplet",
+        "colour",
+    ]
     assert "semantics: left out: no weights of clip" in pulled.stderr
 
 

@@ -1,0 +1,1 @@
+"""How good a catalogue's search is, measured so that anybody can check it: `vitrine eval`."""

@@ -11,7 +11,8 @@ from PIL import Image
 from tests.drawings import draw
 from tests.integration.conftest import Shop
 from tests.meshes import LiveMesh
-from vitrine import Client, Not, Part, Photo, Product, Range
+from vitrine import Client, GroupBy, Not, Part, Photo, Product, Range
+from vitrine.client.queries import Query
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +74,30 @@ def test_a_negative_part_pushes_its_like_away(client: Client) -> None:
     title = "Women's red shoes"
     assert title in [hit.product.title for hit in plain]
     assert title not in [hit.product.title for hit in less[:3]]
+
+
+def test_groups_variety_and_a_threshold_hold_over_pages(client: Client) -> None:
+    """Two of a type at most and each hit similar enough, in another order, over pages of any size."""
+    wanted: Query = {"text": "red shoes", "group_by": GroupBy("type", 2), "min_similarity": 5, "k": 100}
+    plain = client.search(**wanted)
+    assert plain.hits
+    assert all(hit.similarity >= 5 for hit in plain.hits)
+    groups = [hit.group for hit in plain.hits]
+    assert groups == [hit.product.attributes["type"] for hit in plain.hits]
+    assert max(groups.count(group) for group in groups) <= 2
+    varied: Query = {**wanted, "diversity": 0.5, "k": 3}
+    pages = list(client.pages(**varied))
+    assert [page.degraded for page in pages] == [()] * len(pages)
+    assert sorted(hit.product.id for page in pages for hit in page.hits) == sorted(
+        hit.product.id for hit in plain.hits
+    )
+    everything = [
+        hit
+        for page in client.pages(image=encoded(draw("Shoes", "Red")), diversity=0.7, k=9)
+        for hit in page.hits
+    ]
+    assert len({hit.product.id for hit in everything}) == len(everything) == len(list(client.list()))
+    assert [hit.score for hit in everything] != sorted((hit.score for hit in everything), reverse=True)
 
 
 def test_a_product_is_not_its_own_neighbour(mesh: LiveMesh, shop: Shop) -> None:

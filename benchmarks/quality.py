@@ -32,6 +32,8 @@ from services.trainer.evaluation.measurement import Choices, Evaluation
 from vitrine.cli import evaluate
 
 _FIRST = 10
+# Those that every catalogue may have; genders and categories one by one are for `vitrine eval` to tell.
+_SLICES = ("footwear", "accessories", "phone_photos", "men_women")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def _figures(name: str, folder: Path, models_dir: Path, products: Path | None) -
                 directory, Choices(query_metadata=known), products=products, models_dir=models_dir
             )
             told = document.of(evaluation)
+            told["slices"] = {name: each for name, each in told["slices"].items() if name in _SLICES}
             if known:
                 told["visual_overlap_at_10"] = _overlap(evaluation)
             figures[f"{name}, metadata known" if known else name] = told

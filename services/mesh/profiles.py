@@ -14,7 +14,7 @@ DEFAULT = "similar"
 _OTHER_VISUAL_WEIGHT = 0.2
 
 # What is stated of a product, or said by the shopper, outweighs any difference in looks.
-_KNOWN = {"known.gender": 2.5, "known.category": 0.6}
+_KNOWN = {"known.gender": 2.5, "known.category": 0.6, "said.colour": 0.2}
 
 _VISUAL_WEIGHTS: Mapping[str, Mapping[str, float]] = {
     # Looks alike in everything that a shopper sees, the colour included.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.ranker.candidates import Candidates, Column, Doubles, Flags
-from services.ranker.query import Belief, Query, shows_same_photo
+from services.ranker.query import Belief, Query, Source, shows_same_photo
 from services.ranker.taxonomy import (
     FAMILIES,
     GENDERS,
@@ -39,9 +39,14 @@ KNOWN = {
     TYPE: "known.type",
     COLOUR: "known.colour",
 }
+# Who says a colour means it: of all that a shop states of a product it is what others like it need not share.
+SAID_COLOUR = "said.colour"
 INFERRED = tuple(KNOWN)
-NAMES = (*INFERRED, *KNOWN.values(), TEXT)
+NAMES = (*INFERRED, *KNOWN.values(), SAID_COLOUR, TEXT)
 
+# What is guessed of the query and of a candidate too weighs so much of what is guessed of the query alone:
+# where nothing is stated nobody tells how far the models hold.
+_BOTH_GUESSED = 0.25
 # The labels that each term reads of candidates.
 _TOLD_BY = {GENDER: ("gender",), CATEGORY: ("category", "type"), TYPE: ("type",), COLOUR: ("colour",)}
 
@@ -86,9 +91,10 @@ def measure(candidates: Candidates, query: Query, weights: Mapping[str, float]) 
         if weights.get(counted):
             values, best = measure_it(belief)
             term = _term(counted, weights[counted], values, best)
-            if counted != name:
-                term = _softened(term, _is_stated(candidates, name), weights.get(name, term.weight))
-            terms.append(term)
+            least = weights.get(name, term.weight)
+            if belief.is_inferred:
+                least = _BOTH_GUESSED * term.weight
+            terms.append(_softened(term, _is_stated(candidates, name), least))
     if query.terms and weights.get(TEXT):
         terms.append(_term(TEXT, weights[TEXT], _text(candidates, query.terms), 1.0))
     return terms
@@ -96,6 +102,8 @@ def measure(candidates: Candidates, query: Query, weights: Mapping[str, float]) 
 
 def name_of(name: str, belief: Belief, weights: Mapping[str, float]) -> str:
     """The term that a belief about the query counts by, of the semantic term `name`."""
+    if name == COLOUR and belief.source is Source.TEXT and SAID_COLOUR in weights:
+        return SAID_COLOUR
     return KNOWN[name] if belief.is_certain and KNOWN[name] in weights else name
 
 
@@ -105,10 +113,9 @@ def _term(name: str, weight: float, values: Doubles, best: float) -> Term:
 
 
 def _softened(term: Term, stated: Flags, weight: float) -> Term:
-    """A term of what is known, in which only what shops state of candidates weighs as much.
+    """A term in which only what shops state of candidates weighs as much.
 
-    A guess of a candidate, or nothing known of it, takes off no more than it does with the `weight` that
-    guesses have.
+    A guess of a candidate, or nothing known of it, takes off no more than it does with that smaller `weight`.
     """
     ratio = np.where(stated, 1.0, min(1.0, weight / term.weight))
     return replace(term, values=term.best - ratio * (term.best - term.values))

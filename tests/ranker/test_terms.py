@@ -104,6 +104,21 @@ def test_colours_agree_with_the_closest_one_wanted() -> None:
     assert term.absent.tolist() == [False, False, False, True, True]
 
 
+def test_a_colour_that_is_asked_for_weighs_more_than_one_that_is_known() -> None:
+    """Words have a weight of their own for colours, and that of what is known where a profile lacks it."""
+    found = candidates("ab", labels={"colour": column("Red", "Blue")})
+    weights = {terms.KNOWN[terms.COLOUR]: 0.1, terms.SAID_COLOUR: 0.2}
+    for query, name in (
+        (_believe("red"), terms.SAID_COLOUR),
+        (_believe(labels={"colour": "Red"}), terms.KNOWN[terms.COLOUR]),
+    ):
+        (term,) = measure(found, query, weights)
+        assert (term.name, term.weight) == (name, weights[name])
+        assert term.values.tolist() == [1.0, 0.0]
+    (fallback,) = measure(found, _believe("red"), {terms.KNOWN[terms.COLOUR]: 0.1})
+    assert fallback.name == terms.KNOWN[terms.COLOUR]
+
+
 def test_the_share_of_words_that_match() -> None:
     """Of the content words those count that type or category have, an inferred one by its probability."""
     found = candidates(
@@ -187,7 +202,8 @@ def test_a_stated_value_is_worth_its_votes() -> None:
     for name in (terms.CATEGORY, terms.TYPE, terms.COLOUR):
         term = _term(name, found, query)
         assert term.best == 0.375
-        assert term.values.tolist() == [0.375, 0.375, 0.125, 0.1875, 0.1875]
+        # Nothing is stated of the last two: they are neutral, and what they lack counts a quarter.
+        assert term.values.tolist() == [0.375, 0.375, 0.125, 0.328125, 0.328125]
         assert term.absent.tolist() == [False, False, False, True, True]
 
 
@@ -209,7 +225,10 @@ def test_every_spelling_is_worth_the_votes_of_all() -> None:
 
 
 def test_who_states_nothing_is_judged_by_the_model() -> None:
-    """Where a candidate's category is only inferred, the query's families say how far it agrees."""
+    """Where a candidate's category is only inferred, the query's families say how far it agrees.
+
+    A guess against a guess takes off a quarter of what one against a statement does.
+    """
     found = candidates("abc", labels={"category": column("Shoes", ("bags", 0.9), ("footwear", 0.9))})
     query = believe(
         "",
@@ -220,10 +239,11 @@ def test_who_states_nothing_is_judged_by_the_model() -> None:
     )
     assert query.category is not None
     bags, footwear = (query.category.shares[FAMILIES.index(name)] for name in ("bags", "footwear"))
-    stated, bag, shoe = _term(terms.CATEGORY, found, query).values
-    assert stated == 1.0
-    assert bag == pytest.approx(0.9 * bags, abs=0.01)
-    assert shoe == pytest.approx(0.9 * footwear, abs=0.01)
+    term = _term(terms.CATEGORY, found, query)
+    stated, bag, shoe = (term.best - term.values).tolist()
+    assert stated == 0.0
+    assert bag == pytest.approx((term.best - 0.9 * bags) / 4, abs=0.01)
+    assert shoe == pytest.approx((term.best - 0.9 * footwear) / 4, abs=0.01)
 
 
 def test_nothing_said_is_never_worth_more_than_the_best() -> None:
@@ -233,7 +253,7 @@ def test_nothing_said_is_never_worth_more_than_the_best() -> None:
     query = believe("", [], found, lambda task: {}, Neighbours(colour=np.array([3.0, 1, 1, 1, 1, 1])))
     term = _term(terms.COLOUR, found, query)
     assert term.values.max() == term.values[0] == term.best
-    assert term.values[5] == 0.5 * term.best
+    assert term.values[5] == 0.875 * term.best
     two = _term(
         terms.CATEGORY, candidates("ab", labels={"type": column("T-shirt", None)}), _believe("t-shirt or bag")
     )

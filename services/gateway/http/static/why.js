@@ -8,13 +8,14 @@ const MEANINGS = {
   "visual.clip": ["Shows the same kind of thing", "Meaning of picture and words (CLIP)"],
   "visual.triplet": ["Looks alike to a fashion eye", "Learned from fashion photos (triplet)"],
   "visual.colour": ["Has the same colours", "Colours of the thing itself (colour)"],
-  "semantic.gender": ["Made for the same people", "Gender, as far as photos tell"],
-  "semantic.category": ["Same kind of product", "Category, as far as photos tell"],
-  "semantic.type": ["Same type", "Type, as far as photos tell"],
-  "semantic.colour": ["Of the same colour", "Colour, as far as photos tell"],
+  "semantic.gender": ["Made for the same people", "Gender, told by the photo"],
+  "semantic.category": ["Same kind of product", "Category, told by the photo"],
+  "semantic.type": ["Same type", "Type, told by the photo"],
+  "semantic.colour": ["Of the same colour", "Colour, told by the photo"],
   "known.gender": ["Made for the people you want", "Gender, known of your query"],
   "known.category": ["The kind of product you want", "Category, known of your query"],
   "known.type": ["The type you want", "Type, known of your query"],
+  "said.colour": ["Of the colour you asked for", "Colour, in your words"],
   "known.colour": ["The colour you want", "Colour, known of your query"],
   "text.match": ["Has the words you typed", "Words among its properties"],
 };
@@ -80,7 +81,7 @@ export function showWhy(hit, response, onMore) {
     .filter(([name]) => name !== "url" && name !== "price")
     .sort(([one], [other]) => one.localeCompare(other))
     .map(([name, list]) => [spoken(name), list.values.map((value) => String(plain(value))).join(", ")]);
-  const inferred = (hit.product.labels ?? []).map((one) => [spoken(one.name), `${one.value} (${percent(one.probability)})`]);
+  const inferred = (hit.product.labels ?? []).map((one) => [spoken(one.name), capitalised(`${one.value} (${percent(one.probability)})`)]);
   const understood = understandings(response.query_labels ?? []);
   const close = element("button", { type: "button", className: "close", "aria-label": "Close" }, "×");
   close.addEventListener("click", () => dialog.close());

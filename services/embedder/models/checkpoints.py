@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +40,14 @@ def fill(model: M, tensors: Mapping[str, Tensor], path: Path) -> M:
     except RuntimeError as error:
         raise unfit(path, str(error)) from error
     return model.eval().requires_grad_(False)
+
+
+def loaded(path: Path, make: Callable[[], M]) -> M:
+    """What `make` gives, in fp32 with exactly the tensors of a file. Raises as `read` and `fill` do."""
+    tensors, _ = read(path)
+    with torch.device("meta"):
+        model = make()
+    return fill(model, {name: tensor.float() for name, tensor in tensors.items()}, path)
 
 
 def unfit(path: Path, complaint: str) -> FailedPrecondition:

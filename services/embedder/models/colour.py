@@ -38,10 +38,7 @@ def load(path: Path) -> Head:
     Raises FileNotFoundError where there is none, FailedPrecondition (reason WEIGHTS_UNFIT) where it holds
     something else.
     """
-    tensors, _ = checkpoints.read(path)
-    with torch.device("meta"):
-        model = new()
-    return checkpoints.fill(model, {name: tensor.float() for name, tensor in tensors.items()}, path)
+    return checkpoints.loaded(path, new)
 
 
 def _recipe(shelf: Shelf) -> Recipe:

@@ -43,10 +43,7 @@ def load(path: Path) -> DualEncoder:
     Raises FileNotFoundError where there is none, FailedPrecondition (reason WEIGHTS_UNFIT) where it holds
     something else.
     """
-    tensors, _ = checkpoints.read(path)
-    with torch.device("meta"):
-        model = DualEncoder()
-    return checkpoints.fill(model, {name: tensor.float() for name, tensor in tensors.items()}, path)
+    return checkpoints.loaded(path, DualEncoder)
 
 
 def recipe(shelf: Shelf) -> Recipe:

@@ -14,6 +14,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ TASKS = ("gender", "category")
 
 # Probability 1 is kept for what a shop states, so a saturated softmax must not reach it.
 MAX_PROBABILITY = 0.999
+
+# Lists of labels of probes: as many as models are at hand, and tasks.
+_REMEMBERED = 16
 
 _DIGEST = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _ARRAYS = ("labels", "matrix", "bias", "scale")
@@ -85,9 +89,8 @@ class Probe:
         for number, (weight, bias) in enumerate(self.layers):
             x = (_gelu(x) if number else x) @ weight.T + bias
         shares = _softmax((x / self.temperature).astype(np.float32))
-        names = tuple(dict.fromkeys(label for label in self.labels if label))
-        sums = [shares[:, [label == name for label in self.labels]].sum(axis=1) for name in names]
-        return names, np.stack(sums, axis=1)
+        names, membership = _membership(self.labels)
+        return names, shares @ membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,14 @@ def _probe(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> Probe:
         layers=tuple(layers),
         temperature=temperature,
     )
+
+
+@lru_cache(_REMEMBERED)
+def _membership(labels: tuple[str, ...]) -> tuple[tuple[str, ...], Floats]:
+    """The distinct labels, and which score is of which: float32 [scores, labels] of 0 and 1."""
+    names = tuple(dict.fromkeys(label for label in labels if label))
+    found = [[float(label == name) for name in names] for label in labels]
+    return names, np.array(found, dtype=np.float32)
 
 
 def _gelu(x: Floats) -> Floats:

@@ -79,7 +79,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Products in the ranker's order, int64 [n], those it dropped, int64 [m], and how long it took."""
+    """Products in the ranker's order, int64 [n], those it dropped, int64 [m], and how long the order took."""
 
     products: Rows
     dropped: Rows
@@ -188,15 +188,18 @@ class Ranker:
     def rank(self, profile: Profile, query: Query, window: Window, *, masked: bool) -> Ranked:
         """The candidates in the ranker's order; `masked` hides what the shop states of them."""
         candidates = self._candidates(window, masked=masked)
+        believed = self._believed(profile, query, candidates)
         start_s = time.perf_counter()
-        _, ranking = self._ranking(profile, query, candidates)
+        ranking = scoring.rank(candidates, believed, profile.weights, limit=WINDOW)
         took_s = time.perf_counter() - start_s
         order = np.array(ranking.order, dtype=np.int64)
         return Ranked(window.products[order], window.products[ranking.dropped.places], took_s)
 
     def measure(self, profile: Profile, query: Query, window: Window) -> Measured:
         """What is measured of the candidates that are not dropped, by the terms that tell of this query."""
-        _, ranking = self._ranking(profile, query, self._candidates(window, masked=False))
+        candidates = self._candidates(window, masked=False)
+        believed = self._believed(profile, query, candidates)
+        ranking = scoring.rank(candidates, believed, profile.weights, limit=WINDOW)
         order = np.array(ranking.order, dtype=np.int64)
         return Measured(window.products[order], {term.name: term.values[order] for term in ranking.terms})
 
@@ -205,7 +208,8 @@ class Ranker:
     ) -> Explained:
         """Why the first `limit` candidates come first."""
         candidates = self._candidates(window, masked=masked)
-        believed, ranking = self._ranking(profile, query, candidates)
+        believed = self._believed(profile, query, candidates)
+        ranking = scoring.rank(candidates, believed, profile.weights, limit=WINDOW)
         hits = [
             Hit(
                 int(window.products[place]),
@@ -217,9 +221,7 @@ class Ranker:
         labels = ((label.name, label.value, label.probability) for label in believed.labels())
         return Explained(tuple(labels), tuple(hits))
 
-    def _ranking(
-        self, profile: Profile, query: Query, candidates: Candidates
-    ) -> tuple[knowledge.Query, scoring.Ranking]:
+    def _believed(self, profile: Profile, query: Query, candidates: Candidates) -> knowledge.Query:
         labels = [KnownLabel(name, value, 1.0) for name, value in query.stated.items()]
         photo = self._photo(query.vectors)
 
@@ -231,10 +233,7 @@ class Ranker:
         near = None
         if photo.vectors:
             near = knowledge.neighbours(candidates, profile.visual(photo.vectors))
-        believed = knowledge.believe(
-            query.text, labels, candidates, infer if photo.vectors else _unseen, near
-        )
-        return believed, scoring.rank(candidates, believed, profile.weights, limit=WINDOW)
+        return knowledge.believe(query.text, labels, candidates, infer if photo.vectors else _unseen, near)
 
     def _candidates(self, window: Window, *, masked: bool) -> Candidates:
         places = window.products

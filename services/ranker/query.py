@@ -18,9 +18,6 @@ from services.ranker.text import Term, understand
 # ever.
 SAME_PHOTO_COSINE = 0.995
 _SAME_PHOTO_SPACE = "resnet50"
-# Compressed or scaled anew, a photo still is this close in every space at once, where there are several.
-RENDITION_COSINE = 0.95
-_RENDITION_SPACES = 3
 
 # How much the neighbours' votes count against a model that was trained to tell, in its logarithms.
 _VOTES_SHARE = 0.3
@@ -194,14 +191,12 @@ def believe(
 
 def shows_same_photo(candidates: Candidates) -> Flags:
     """Which candidates, bool [n], show the query's own photo."""
-    same: Flags = np.zeros(len(candidates), dtype=np.bool_)
     for space in candidates.spaces:
         if space.name == _SAME_PHOTO_SPACE:
-            same |= space.cosines >= SAME_PHOTO_COSINE
-    if len(candidates.spaces) >= _RENDITION_SPACES:
-        # A missing vector is NaN, and NaN compares as False.
-        same |= np.all([space.cosines >= RENDITION_COSINE for space in candidates.spaces], axis=0)
-    return same
+            # A missing vector is NaN, and NaN compares as False.
+            same: Flags = space.cosines >= SAME_PHOTO_COSINE
+            return same
+    return np.zeros(len(candidates), dtype=np.bool_)
 
 
 def _labels_of_same_photo(candidates: Candidates) -> list[KnownLabel]:

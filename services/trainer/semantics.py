@@ -47,6 +47,8 @@ class TextEngine(Protocol):
 # What a probe was trained to tell -> the ranker's task, and how a shop's word is understood.
 _TASKS: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
     "gender": ("gender", taxonomy.gender_of),
+    # Where both were trained, types tell more.
+    "category": ("category", taxonomy.family_of),
     "type": ("category", taxonomy.family_of),
 }
 
@@ -107,9 +109,9 @@ def _heads(path: Path) -> dict[str, Any]:
             reason=weights.WEIGHTS_MISSING,
         ) from error
     arrays: dict[str, Any] = {}
-    for name, (task, label_of) in _TASKS.items():
-        if name not in described["tasks"]:
-            continue
+    told_best = {task: name for name, (task, _) in _TASKS.items() if name in described["tasks"]}
+    for task, name in told_best.items():
+        label_of = _TASKS[name][1]
         told = described["tasks"][name]
         prefix = f"probes.{task}."
         arrays[f"{prefix}labels"] = np.array([label_of(word) or "" for word in told["labels"]])

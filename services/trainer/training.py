@@ -22,6 +22,8 @@ from services.embedder.models import colour as colour_space
 from services.embedder.models import dual_encoder, resnet50
 from services.embedder.models.family import Folder
 from services.embedder.models.triplet import TunedHead
+from services.embedder.weights import Step
+from services.mesh.errors import InvalidArgument
 from services.mesh.registries import sha256
 from services.trainer import cards, curves, figures, loop, runs, seen, splits
 from services.trainer.cards import Entry
@@ -178,7 +180,12 @@ def colour(shop: Workshop, data: Data, recipe: MetricRecipe) -> dict[str, dict[s
 
 
 def clip(shop: Workshop, data: Data, recipe: ContrastiveRecipe) -> dict[str, dict[str, float]]:
-    """Trains and exports the dual encoder; its figures on the validation photos."""
+    """Trains and exports the dual encoder; its figures on the validation photos.
+
+    Raises InvalidArgument (field `catalogues`) where nothing is said of any photo.
+    """
+    if not data.train.captioned().photos or not data.validation.captioned().photos:
+        raise InvalidArgument("catalogues", "no photo has a title or labels to make captions of")
     started = time.perf_counter()
     data = replace(data, models={"trunk": shop.sources.trunk, "text tower": shop.sources.text_digest})
     lesson = ContrastiveLesson(data.train, data.validation, shop.sources.concepts(shop.device), recipe)
@@ -238,9 +245,16 @@ def probes(
     tasks: dict[str, Any] = {}
     table: dict[str, dict[str, float]] = {}
     trained: dict[str, tuple[Recipe, Outcome]] = {}
+    left_out: list[str] = []
     for task, recipe in recipes.items():
         parts = (data.train.photos, data.validation.photos)
-        lesson = ProbeLesson(task, parts, vectors, dims, recipe)
+        try:
+            lesson = ProbeLesson(task, parts, vectors, dims, recipe)
+        except InvalidArgument as error:
+            # A shop that does not state for whom its products are still tells what they are.
+            left_out.append(error.message)
+            shop.sources.progress(Step("probes", f"left out: {error.message}", 1.0))
+            continue
         outcome = shop.fit(f"probe-{task}", lesson, recipe, data)
         temperature, table[task] = lesson.calibrated()
         tensors |= {f"{task}.{name}": each.half() for name, each in lesson.module.tensors().items()}
@@ -252,6 +266,8 @@ def probes(
             "n": lesson.photos,
         }
         trained[task] = recipe, outcome
+    if not tasks:
+        raise InvalidArgument("labels", "; ".join(left_out))
     described = json.dumps({"inputs": inputs, "tasks": tasks})
     metadata = {"trunk": shop.sources.trunk, "probes": described}
     _save(tensors, shop.output / PROBES_FILE, metadata)
@@ -259,10 +275,18 @@ def probes(
     return table
 
 
-def write_seen(data: Data, output: Path) -> None:
-    """Writes which photos took part in training, those that told when to stop included."""
+def note_seen(data: Data, output: Path, *, anew: bool) -> None:
+    """Adds which photos took part in training to the list in `output`, those that told when to stop included.
+
+    A list of an earlier training stays part of it unless all heads were trained `anew`.
+    """
     rows = np.concatenate([data.split.train, data.split.validation])
-    Seen.of(seen.digest_of(data.photos[row].read()) for row in rows).save(output / seen.FILE)
+    digests = {seen.digest_of(data.photos[row].read()) for row in rows}
+    path = output / seen.FILE
+    if path.is_file() and not anew:
+        digests |= set(Seen.load(path).digests.tolist())
+    output.mkdir(parents=True, exist_ok=True)
+    Seen.of(digests).save(path)
 
 
 class _Made:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ranker import query as knowledge
-from services.ranker.query import KnownLabel, Neighbours, Source, believe, neighbours, shows_same_photo
+from services.ranker.query import KnownLabel, Neighbours, Source, believe, neighbours
 from services.ranker.semantics import MAX_PROBABILITY
 from services.ranker.taxonomy import FAMILIES, GENDERS
 from tests.ranker.columns import candidates, column
@@ -62,15 +62,6 @@ def test_the_labels_of_the_same_photo_are_believed_before_a_guess() -> None:
     assert query.type is not None
     assert query.type.values == ("Heels",)
     assert query.colour is None
-
-
-def test_a_photo_encoded_anew_is_recognised_by_all_its_spaces_together() -> None:
-    """Compressed again it is no longer the very same in one space, and still close in each of three."""
-    labels = {"gender": column("Men", "Women", "Women")}
-    near = {"resnet50": [0.97, 0.97, 0.97], "clip": [0.96, 0.96, np.nan], "triplet": [0.99, 0.94, 0.99]}
-    assert shows_same_photo(candidates("abc", near, labels)).tolist() == [True, False, False]
-    few = {name: near[name] for name in ("resnet50", "clip")}
-    assert not shows_same_photo(candidates("abc", few, labels)).any()
 
 
 def test_a_guess_is_a_distribution() -> None:

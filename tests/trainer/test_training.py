@@ -18,12 +18,13 @@ from services.embedder.models import colour, colours
 from services.embedder.models import triplet as served
 from services.embedder.models.resnet50 import IMAGE_SIZE
 from services.embedder.weights import Progress, Step
+from services.mesh.errors import InvalidArgument
 from services.mesh.models_dir import models_dir_default
 from services.trainer import figures, seen, training
 from services.trainer.catalogues import Photo
 from services.trainer.material import Material
 from services.trainer.metric_lesson import MetricLesson
-from services.trainer.recipes import CHECKPOINT, COLOUR, MetricRecipe, ProbeRecipe, Schedule
+from services.trainer.recipes import CHECKPOINT, CLIP, COLOUR, MetricRecipe, ProbeRecipe, Schedule
 from services.trainer.seen import Seen
 from services.trainer.sources import Sources
 from services.trainer.training import Data, Workshop
@@ -211,18 +212,50 @@ def test_probes_are_evaluated_with_numpy_alone(data: Data, shop: MakeShop) -> No
 
 
 def test_the_photos_trained_on_are_noted(data: Data, tmp_path: Path) -> None:
-    """Those to train and to validate with are known again, held-out ones are not."""
+    """Those to train and to validate with are known again, held-out ones are not; earlier ones stay."""
     photos = []
     for photo in data.photos:
         path = tmp_path / photo.catalogue / photo.path
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(photo.name.encode())
         photos.append(replace(photo, path=path))
-    training.write_seen(replace(data, photos=tuple(photos)), tmp_path)
+    Seen.of([1]).save(tmp_path / seen.FILE)
+    training.note_seen(replace(data, photos=tuple(photos)), tmp_path, anew=False)
+    assert Seen.load(tmp_path / seen.FILE).count(np.array([1], dtype=np.uint64)) == 1
+    training.note_seen(replace(data, photos=tuple(photos)), tmp_path, anew=True)
     known = Seen.load(tmp_path / seen.FILE)
+    assert known.count(np.array([1], dtype=np.uint64)) == 0
     digests = np.array([seen.digest_of(photo.read()) for photo in photos], dtype=np.uint64)
     assert known.count(digests) == len(data.split.train) + len(data.split.validation)
     assert known.count(digests[data.split.held_out]) == 0
+
+
+def test_what_a_shop_does_not_state_gets_no_probe(data: Data, shop: MakeShop) -> None:
+    """A task without words is left out and told, and refused where no other is left."""
+
+    def nameless(material: Material) -> Material:
+        return replace(material, photos=tuple(replace(photo, gender="") for photo in material.photos))
+
+    bench = shop("probes")
+    mute = replace(data, train=nameless(data.train), validation=nameless(data.validation))
+    recipe = replace(PROBE, least_photos=2)
+    table = training.probes(bench, mute, {"gender": recipe, "category": recipe}, ["resnet50"])
+    assert set(table) == {"category"}
+    with pytest.raises(InvalidArgument) as refused:
+        training.probes(bench, mute, {"gender": recipe}, ["resnet50"])
+    assert refused.value.field == "labels"
+
+
+def test_photos_of_which_nothing_is_said_train_no_dual_encoder(data: Data, shop: MakeShop) -> None:
+    """Without a title or a label there is no caption, and that is told."""
+
+    def wordless(material: Material) -> Material:
+        return replace(material, caption_rows=tuple(rows[:0] for rows in material.caption_rows))
+
+    mute = replace(data, train=wordless(data.train), validation=wordless(data.validation))
+    with pytest.raises(InvalidArgument) as refused:
+        training.clip(shop("clip"), mute, replace(CLIP, schedule=SCHEDULE))
+    assert refused.value.field == "catalogues"
 
 
 def test_a_tuned_checkpoint_is_one_that_can_be_pulled(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.mesh.errors import FailedPrecondition
+from services.mesh.errors import FailedPrecondition, InvalidArgument
 from vitrine.cli import output
 from vitrine.cli.options import JsonOption, ModelsDirOption
 
@@ -56,6 +56,10 @@ def evaluate(
     Each product's first photo asks for others like it, each title for its own product. Vectors are kept
     beside the models, so that a second run is quick.
     """
+    for field, path in (("dump_hits", dump_hits), ("report", report)):
+        # What cannot be written is told before minutes are spent on it.
+        if path is not None and not path.resolve().parent.is_dir():
+            raise InvalidArgument(field, f"{path.parent} is not a folder")
     with _trainer_needed():
         from services.trainer.evaluation import document, hits, page, tables
         from services.trainer.evaluation.measurement import Choices

@@ -320,7 +320,7 @@ def all_(
         json,
     )
     tables: dict[str, Figures] = {}
-    with _bench(choices, captions=True) as (shop, data):
+    with _bench(choices, captions=True, anew=True) as (shop, data):
         from services.trainer import recipes, training
 
         tables["triplet"] = training.triplet(
@@ -329,8 +329,6 @@ def all_(
         tables["colour"] = _colour(choices, shop, data)
         tables["clip"] = _clip(choices, shop, data)
         tables["probes"] = _probes(choices, shop, data, tuple(recipes.PROBES), spaces.split(","))
-        output.say("noting the photos that were trained on")
-        training.write_seen(data, shop.output)
     _show(tables, shop.output, json=json)
 
 
@@ -446,7 +444,7 @@ def _words(field: str, text: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def _bench(choices: _Choices, *, captions: bool) -> Iterator[tuple[Workshop, Data]]:
+def _bench(choices: _Choices, *, captions: bool, anew: bool = False) -> Iterator[tuple[Workshop, Data]]:
     """What a training needs; what unfinished runs left is removed when the block ends well."""
     with _trainer_needed():
         from services.embedder import devices, weights
@@ -473,7 +471,13 @@ def _bench(choices: _Choices, *, captions: bool) -> Iterator[tuple[Workshop, Dat
             placement.device,
             resume=choices.resume,
         )
-        yield shop, data
+        try:
+            yield shop, data
+        finally:
+            # Of several heads some may be there although another one failed.
+            if shop.runs:
+                output.say("noting the photos that were trained on")
+                training.note_seen(data, shop.output, anew=anew)
     shop.finish()
 
 

@@ -56,9 +56,10 @@ class Choices:
 class Ranking:
     """One way to rank, its figures by query and its first hits.
 
-    `name` is where its figures are in the JSON. Orders are [queries, 100], of no queries where it does not
-    take texts. `dropped` counts, by photo query, the candidates of a wrong gender, those of the right one,
-    and how many of each were dropped: float64 [queries, 4]. `rank_ms` is of `candidates` candidates.
+    `name` is where its figures are in the JSON. `photo_hits` are as deep as the window, `text_hits` are
+    [queries, 100], and of no queries where it does not take texts. `dropped` counts, by photo query, the
+    candidates of a wrong gender, those of the right one, and how many of each were dropped: float64
+    [queries, 4]. `rank_ms` is of `candidates` candidates.
     """
 
     name: str
@@ -307,7 +308,7 @@ class _Notes:
 
     def add_photos(self, order: Order, values: Values) -> None:
         self.photos.append(values)
-        self.photo_hits.append(order[:, :FIRST])
+        self.photo_hits.append(order)
 
     def add_texts(self, order: Order, values: Values) -> None:
         self.texts.append(values)

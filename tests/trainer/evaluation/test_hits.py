@@ -69,6 +69,28 @@ def test_figures_can_be_worked_out_from_the_dump_and_the_table(
         assert of_texts["mrr"]["value"] == pytest.approx(np.mean([1 / rank for rank in ranks]), abs=1e-6)
 
 
+def test_the_dump_is_as_deep_as_map_at_r_looks(
+    evaluation: Evaluation, drawn_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few hits are written otherwise, there are as many as products of the query's type."""
+    monkeypatch.setattr(hits, "FIRST", 1)
+    hits.dump(evaluation, tmp_path / "hits.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "hits.jsonl").read_text().splitlines()]
+    with (drawn_catalog / "products.csv").open() as file:
+        types = {row["id"]: row["articleType"] for row in csv.DictReader(file)}
+    for ranking, printed in figures(document.of(evaluation)):
+        precisions = []
+        for line in (each for each in lines if each["ranking"] == ranking and each["kind"] == "photo"):
+            wanted = types[line["query"]]
+            relevant = sum(
+                kind == wanted for product, kind in types.items() if product not in line["excluded"]
+            )
+            right = [types[hit] == wanted for hit in line["hits"][:relevant]]
+            found = [sum(right[: place + 1]) / (place + 1) for place in range(len(right)) if right[place]]
+            precisions.append(sum(found) / relevant)
+        assert printed["map_at_r"]["value"] == pytest.approx(np.mean(precisions), abs=1e-6)
+
+
 def test_what_was_left_out_is_told(dumped: list[dict[str, Any]]) -> None:
     """A photo leaves its own product out, a title does not, and no hit is among what was left out."""
     for line in dumped:

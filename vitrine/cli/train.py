@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,22 +107,8 @@ class _Choices:
         return tuple(factors)
 
 
-@app.command("triplet")
-def triplet(
+def _chosen(
     folders: Catalogues,
-    labels: Annotated[
-        str, typer.Option("--labels", help="What alike means: gender, category, type, master, colour.")
-    ] = "category,type",
-    objective: Annotated[Objective, typer.Option("--objective", help="What is minimised.")] = "mixed",
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Train by every objective, show all, keep the best.")
-    ] = False,
-    unfreeze_last_stage: Annotated[
-        bool,
-        typer.Option(
-            "--unfreeze-last-stage", help="Then train the trunk's last stage too, from images: slow."
-        ),
-    ] = False,
     held_out: HeldOutOption = None,
     validation: ValidationOption = 0.1,
     models_dir: ModelsDirOption = None,
@@ -132,9 +120,8 @@ def triplet(
     seed: SeedOption = 0,
     weight: WeightOption = None,
     json: JsonOption = False,
-) -> None:
-    """Train the 128-d head of the triplet space."""
-    choices = _Choices(
+) -> _Choices:
+    return _Choices(
         folders,
         held_out,
         validation,
@@ -148,6 +135,47 @@ def triplet(
         weight or [],
         json,
     )
+
+
+def _training(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a command that takes the shared options besides its own, and gets them as `choices`."""
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        shared = inspect.signature(_chosen, eval_str=True).parameters
+        own = inspect.signature(command, eval_str=True).parameters
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            command(_chosen(**{each: given.pop(each) for each in shared}), **given)
+
+        # Arguments first, then what the command alone has: typer shows them in this order.
+        folders, *options = shared.values()
+        parameters = [folders, *(own[each] for each in own if each != "choices"), *options]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as inspect reads it
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return app.command(name)(run)
+
+    return register
+
+
+@_training("triplet")
+def triplet(
+    choices: _Choices,
+    labels: Annotated[
+        str, typer.Option("--labels", help="What alike means: gender, category, type, master, colour.")
+    ] = "category,type",
+    objective: Annotated[Objective, typer.Option("--objective", help="What is minimised.")] = "mixed",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train by every objective, show all, keep the best.")
+    ] = False,
+    unfreeze_last_stage: Annotated[
+        bool,
+        typer.Option(
+            "--unfreeze-last-stage", help="Then train the trunk's last stage too, from images: slow."
+        ),
+    ] = False,
+) -> None:
+    """Train the 128-d head of the triplet space."""
     wanted = _words("labels", labels)
     with _bench(choices, captions=False) as (shop, data):
         from services.trainer import recipes, training
@@ -162,47 +190,22 @@ def triplet(
             [replace(recipe, objective=name) for name in names],
             last_stage=choices.schedule(recipes.LAST_STAGE) if unfreeze_last_stage else None,
         )
-    _show({"triplet": table}, shop.output, json=json)
+    _show({"triplet": table}, shop.output, json=choices.json)
 
 
-@app.command("colour")
+@_training("colour")
 def colour(
-    folders: Catalogues,
-    held_out: HeldOutOption = None,
-    validation: ValidationOption = 0.1,
-    models_dir: ModelsDirOption = None,
-    output_dir: OutputOption = None,
-    cache: CacheOption = _CACHE,
-    device: DeviceOption = "auto",
-    resume: ResumeOption = False,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    weight: WeightOption = None,
-    json: JsonOption = False,
+    choices: _Choices,
 ) -> None:
     """Train the 64-d head of the colour space."""
-    choices = _Choices(
-        folders,
-        held_out,
-        validation,
-        models_dir,
-        output_dir,
-        cache,
-        device,
-        resume,
-        epochs,
-        seed,
-        weight or [],
-        json,
-    )
     with _bench(choices, captions=False) as (shop, data):
         table = _colour(choices, shop, data)
-    _show({"colour": table}, shop.output, json=json)
+    _show({"colour": table}, shop.output, json=choices.json)
 
 
-@app.command("clip")
+@_training("clip")
 def clip(
-    folders: Catalogues,
+    choices: _Choices,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -212,113 +215,38 @@ def clip(
     unfreeze: Annotated[
         int, typer.Option("--unfreeze", help="Last layers of a checkpoint's towers to train.", min=0)
     ] = 1,
-    held_out: HeldOutOption = None,
-    validation: ValidationOption = 0.1,
-    models_dir: ModelsDirOption = None,
-    output_dir: OutputOption = None,
-    cache: CacheOption = _CACHE,
-    device: DeviceOption = "auto",
-    resume: ResumeOption = False,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    weight: WeightOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Train the dual encoder of pictures and texts, or tune a checkpoint of open_clip."""
-    choices = _Choices(
-        folders,
-        held_out,
-        validation,
-        models_dir,
-        output_dir,
-        cache,
-        device,
-        resume,
-        epochs,
-        seed,
-        weight or [],
-        json,
-    )
     chosen = _architecture_and_file(checkpoint) if checkpoint is not None else None
     with _bench(choices, captions=chosen is None) as (shop, data):
         if chosen is None:
             table = _clip(choices, shop, data)
         else:
             table = _checkpoint(choices, shop, data, *chosen, unfreeze)
-    _show({"clip": table}, shop.output, json=json)
+    _show({"clip": table}, shop.output, json=choices.json)
 
 
-@app.command("probes")
+@_training("probes")
 def probes(
-    folders: Catalogues,
+    choices: _Choices,
     labels: Annotated[
         str, typer.Option("--labels", help="One probe for each of gender, category, type, master, colour.")
     ] = "gender,type",
     spaces: SpacesOption = "resnet50",
-    held_out: HeldOutOption = None,
-    validation: ValidationOption = 0.1,
-    models_dir: ModelsDirOption = None,
-    output_dir: OutputOption = None,
-    cache: CacheOption = _CACHE,
-    device: DeviceOption = "auto",
-    resume: ResumeOption = False,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    weight: WeightOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Train calibrated heads that tell gender and type from vectors."""
-    choices = _Choices(
-        folders,
-        held_out,
-        validation,
-        models_dir,
-        output_dir,
-        cache,
-        device,
-        resume,
-        epochs,
-        seed,
-        weight or [],
-        json,
-    )
     tasks, inputs = _words("labels", labels), spaces.split(",")
     with _bench(choices, captions=False) as (shop, data):
         table = _probes(choices, shop, data, tasks, inputs)
-    _show({"probes": table}, shop.output, json=json)
+    _show({"probes": table}, shop.output, json=choices.json)
 
 
-@app.command("all")
+@_training("all")
 def all_(
-    folders: Catalogues,
-    held_out: HeldOutOption = None,
-    validation: ValidationOption = 0.1,
-    models_dir: ModelsDirOption = None,
-    output_dir: OutputOption = None,
-    cache: CacheOption = _CACHE,
-    device: DeviceOption = "auto",
-    resume: ResumeOption = False,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 0,
-    weight: WeightOption = None,
+    choices: _Choices,
     spaces: SpacesOption = "resnet50",
-    json: JsonOption = False,
 ) -> None:
     """Train all heads and probes, and note the photos that were trained on."""
-    choices = _Choices(
-        folders,
-        held_out,
-        validation,
-        models_dir,
-        output_dir,
-        cache,
-        device,
-        resume,
-        epochs,
-        seed,
-        weight or [],
-        json,
-    )
     tables: dict[str, Figures] = {}
     with _bench(choices, captions=True, anew=True) as (shop, data):
         from services.trainer import recipes, training
@@ -329,7 +257,7 @@ def all_(
         tables["colour"] = _colour(choices, shop, data)
         tables["clip"] = _clip(choices, shop, data)
         tables["probes"] = _probes(choices, shop, data, tuple(recipes.PROBES), spaces.split(","))
-    _show(tables, shop.output, json=json)
+    _show(tables, shop.output, json=choices.json)
 
 
 @app.command("split")

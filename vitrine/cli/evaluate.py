@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.mesh.errors import FailedPrecondition, InvalidArgument
-from vitrine.cli import output
+from vitrine.cli import output, progress
 from vitrine.cli.options import JsonOption, ModelsDirOption
 
 if TYPE_CHECKING:
-    from services.trainer.evaluation.measurement import Begin, Choices, Evaluation
-
-_PLAIN_LINE_EVERY_S = 5.0
+    from services.trainer.evaluation.measurement import Choices, Evaluation
 
 
 def evaluate(
@@ -96,7 +93,7 @@ def measure(
     models_at = expanded(models_dir, models_dir_default())
     only = None if products is None else splits.read_ids(products, field="products")
     found = catalogue.read(CatalogFolder(directory), only)
-    with _display() as begin:
+    with progress.stages() as begin:
         evaluation = measurement.evaluate(
             found,
             Models.of(models_at),
@@ -124,43 +121,6 @@ def _trainer_needed() -> Iterator[None]:
             " pip install 'vitrine[trainer]'",
             reason="EXTRA_MISSING",
         ) from error
-
-
-@contextmanager
-def _display() -> Iterator[Begin]:
-    """Show progress: a bar for each stage on a terminal, else a line now and then."""
-    if not output.err().is_terminal:
-        yield _lines
-        return
-    from rich import progress
-
-    with progress.Progress(
-        progress.TextColumn("{task.description:<14}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
-        console=output.err(),
-    ) as shown:
-
-        def begin(what: str, total: int) -> Callable[[int], None]:
-            task = shown.add_task(what, total=total)
-            return lambda done: shown.advance(task, done)
-
-        yield begin
-
-
-def _lines(what: str, total: int) -> Callable[[int], None]:
-    done = 0
-    last_s = time.monotonic()
-
-    def advance(more: int) -> None:
-        nonlocal done, last_s
-        done += more
-        if done == total or time.monotonic() - last_s >= _PLAIN_LINE_EVERY_S:
-            last_s = time.monotonic()
-            output.say(f"{what}: {done:,} of {total:,}")
-
-    return advance
 
 
 def _print_counts(evaluation: Evaluation) -> None:

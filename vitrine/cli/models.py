@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.mesh.errors import FailedPrecondition, InvalidArgument
-from vitrine.cli import output
+from vitrine.cli import output, progress
 from vitrine.cli.options import JsonOption, ModelsDirOption
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from services.embedder.towers import Space
-    from services.embedder.weights import Model, Step
+    from services.embedder.weights import Model
 
 app = typer.Typer(help="List, pull and verify model weights.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -82,7 +82,7 @@ def pull_all(
         from services.embedder import weights
         from services.trainer import prepare
     models_dir.mkdir(parents=True, exist_ok=True)
-    with _display() as show:
+    with progress.steps() as show:
         return prepare.prepare(models_dir, show, names=names or weights.MODELS, given=given)
 
 
@@ -115,42 +115,6 @@ def _embedder_needed() -> Iterator[None]:
             f"models need the embedder's packages ({error.name} is missing): pip install 'vitrine[embedder]'",
             reason="EXTRA_MISSING",
         ) from error
-
-
-@contextmanager
-def _display() -> Iterator[Callable[[Step], None]]:
-    """Show progress: a bar a model on a terminal, else a line for each thing that is begun."""
-    if not output.err().is_terminal:
-        yield _lines()
-        return
-    from rich import progress
-
-    bars: dict[str, Any] = {}
-    with progress.Progress(
-        progress.TextColumn("{task.fields[model]:<10}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TextColumn("{task.description}"),
-        console=output.err(),
-    ) as shown:
-
-        def show(step: Step) -> None:
-            if step.model not in bars:
-                bars[step.model] = shown.add_task("", total=1.0, model=step.model)
-            shown.update(bars[step.model], completed=step.share, description=step.doing)
-
-        yield show
-
-
-def _lines() -> Callable[[Step], None]:
-    last: dict[str, str] = {}
-
-    def show(step: Step) -> None:
-        if last.get(step.model) != step.doing:
-            last[step.model] = step.doing
-            output.say(f"{step.model}: {step.doing}")
-
-    return show
 
 
 def _show(models: Sequence[Model], spaces: Sequence[Space], *, json: bool) -> None:

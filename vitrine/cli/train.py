@@ -16,11 +16,10 @@ import typer
 
 from services.mesh.errors import FailedPrecondition, InvalidArgument
 from services.mesh.profiles import DEFAULT
-from vitrine.cli import output
+from vitrine.cli import output, progress
 from vitrine.cli.options import JsonOption, ModelsDirOption
 
 if TYPE_CHECKING:
-    from services.embedder.weights import Step
     from services.trainer.recipes import Mixture, Schedule
     from services.trainer.training import Data, Workshop
 
@@ -384,7 +383,7 @@ def _bench(choices: _Choices, *, captions: bool, anew: bool = False) -> Iterator
     cache = choices.cache.expanduser()
     held_out = splits.read_ids(choices.held_out, field="held_out") if choices.held_out else frozenset[str]()
     placement = devices.choose(choices.device)
-    with _display() as show:
+    with progress.steps() as show:
         sources = Sources(
             choices.models_dir or models_dir_default(), cache / "features", show, device=choices.device
         )
@@ -421,32 +420,6 @@ def _trainer_needed() -> Iterator[None]:
             f"training needs its own packages ({error.name} is missing): pip install 'vitrine[trainer]'",
             reason="EXTRA_MISSING",
         ) from error
-
-
-@contextmanager
-def _display() -> Iterator[Callable[[Step], None]]:
-    """Show progress: a bar a part on a terminal, else a line for each step."""
-    if not output.err().is_terminal:
-        yield lambda step: output.say(f"{step.model}: {step.doing}")
-        return
-    from rich import progress
-
-    bars: dict[str, Any] = {}
-    with progress.Progress(
-        progress.TextColumn("{task.fields[part]:<12}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TextColumn("{task.description}"),
-        progress.TimeRemainingColumn(),
-        console=output.err(),
-    ) as shown:
-
-        def show(step: Step) -> None:
-            if step.model not in bars:
-                bars[step.model] = shown.add_task("", total=1.0, part=step.model)
-            shown.update(bars[step.model], completed=step.share, description=step.doing)
-
-        yield show
 
 
 def _show(tables: Mapping[str, Figures], directory: Path, *, json: bool) -> None:
@@ -499,7 +472,6 @@ def weights(
 ) -> None:
     """Fit a profile's weights, and compare them with those set by hand. Nothing is written."""
     with _trainer_needed():
-        from services.embedder.weights import Step
         from services.mesh.models_dir import models_dir_default
         from services.trainer import splits, weighing, weighing_report
         from services.trainer.evaluation import catalogue
@@ -511,18 +483,7 @@ def weights(
     models_at = expanded(models_dir, models_dir_default())
     only = None if products is None else splits.read_ids(products, field="products")
     found = catalogue.read(CatalogFolder(folder), only)
-    with _display() as show:
-
-        def begin(what: str, total: int) -> Callable[[int], None]:
-            done = 0
-
-            def advance(more: int) -> None:
-                nonlocal done
-                done += more
-                show(Step(what, f"{done:,} of {total:,}", done / total))
-
-            return advance
-
+    with progress.stages() as begin:
         result = weighing.weigh(
             found,
             Models.of(models_at),

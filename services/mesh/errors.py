@@ -55,6 +55,24 @@ class FailedPrecondition(VitrineError):
     default_reason = "FAILED_PRECONDITION"
 
 
+class Aborted(VitrineError):
+    """Somebody else has changed meanwhile what the caller wanted to change: read it again, then retry."""
+
+    default_reason = "ABORTED"
+
+
+class Unauthenticated(VitrineError):
+    """Nobody knows who the caller is: no key or token, or one that is not valid."""
+
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(VitrineError):
+    """The caller is known and may not do this."""
+
+    default_reason = "PERMISSION_DENIED"
+
+
 class OutOfRange(VitrineError):
     """A position that the log does not have (any more)."""
 

@@ -1,4 +1,4 @@
-"""Resource names: `catalogs/{catalog}` and `catalogs/{catalog}/products/{product}`."""
+"""Resource names: `catalogs/{catalog}`, what is under it, and `apiKeys/{key}`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from services.mesh.errors import InvalidArgument
 
 _CATALOG_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _PRODUCT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_GENERATION_ID = re.compile(r"g[1-9][0-9]{0,8}")
+_KEY_ID = re.compile(r"[a-z0-9]{8,32}")
 
 
 def catalog_name(catalog: str) -> str:
@@ -49,3 +51,31 @@ def check_product_id(product_id: str, field: str) -> str:
     if not _PRODUCT_ID.fullmatch(product_id):
         raise InvalidArgument(field, "a product id has 1 to 128 letters, digits and . _ ~ -")
     return product_id
+
+
+def generation_name(catalog: str, generation: str) -> str:
+    """The name of a generation."""
+    return f"catalogs/{catalog}/generations/{generation}"
+
+
+def parse_generation(name: str, field: str) -> tuple[str, str]:
+    """Catalogue id and generation id in a generation's name; raises InvalidArgument naming `field` otherwise."""
+    parts = name.split("/")
+    if len(parts) != 4 or parts[0] != "catalogs" or parts[2] != "generations":
+        raise InvalidArgument(field, "must be catalogs/{catalog}/generations/{generation}")
+    if not _GENERATION_ID.fullmatch(parts[3]):
+        raise InvalidArgument(field, "a generation id is a g and a number")
+    return check_catalog_id(parts[1], field), parts[3]
+
+
+def key_name(key_id: str) -> str:
+    """The name of an API key."""
+    return f"apiKeys/{key_id}"
+
+
+def parse_key(name: str, field: str) -> str:
+    """The id in the name of an API key; raises InvalidArgument naming `field` for anything else."""
+    prefix, _, key_id = name.partition("/")
+    if prefix != "apiKeys" or not _KEY_ID.fullmatch(key_id):
+        raise InvalidArgument(field, "must be apiKeys/{key}")
+    return key_id

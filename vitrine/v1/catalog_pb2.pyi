@@ -5,9 +5,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from vitrine.v1 import common_pb2 as _common_pb2
 from vitrine.v1 import vectorsearch_pb2 as _vectorsearch_pb2
 import builtins as _builtins
@@ -21,6 +23,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _GenerationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GenerationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GenerationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GENERATION_STATE_UNSPECIFIED: _GenerationState.ValueType  # 0
+    """Never sent."""
+    GENERATION_STATE_BUILDING: _GenerationState.ValueType  # 1
+    """Products are being embedded for it."""
+    GENERATION_STATE_READY: _GenerationState.ValueType  # 2
+    """Every product has its vectors, and can be searched as soon as the shards hold them."""
+    GENERATION_STATE_ACTIVE: _GenerationState.ValueType  # 3
+    """Searches use it."""
+
+class GenerationState(_GenerationState, metaclass=_GenerationStateEnumTypeWrapper):
+    """How far a generation is."""
+
+GENERATION_STATE_UNSPECIFIED: GenerationState.ValueType  # 0
+"""Never sent."""
+GENERATION_STATE_BUILDING: GenerationState.ValueType  # 1
+"""Products are being embedded for it."""
+GENERATION_STATE_READY: GenerationState.ValueType  # 2
+"""Every product has its vectors, and can be searched as soon as the shards hold them."""
+GENERATION_STATE_ACTIVE: GenerationState.ValueType  # 3
+"""Searches use it."""
+Global___GenerationState: _TypeAlias = GenerationState  # noqa: Y015
+
 @_typing.final
 class Catalog(_message.Message):
     """A catalogue."""
@@ -33,6 +63,7 @@ class Catalog(_message.Message):
     PHOTO_COUNT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    GENERATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`catalogs/{catalog}`."""
     product_count: _builtins.int
@@ -49,6 +80,10 @@ class Catalog(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was created."""
 
+    @_builtins.property
+    def generations(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerationStatus]:
+        """Output only. All its generations, oldest first, the active one among them."""
+
     def __init__(
         self,
         *,
@@ -58,14 +93,51 @@ class Catalog(_message.Message):
         photo_count: _builtins.int = ...,
         revision: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        generations: _abc.Iterable[Global___GenerationStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_generation", b"active_generation", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_generation", b"active_generation", "create_time", b"create_time", "name", b"name", "photo_count", b"photo_count", "product_count", b"product_count", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_generation", b"active_generation", "create_time", b"create_time", "generations", b"generations", "name", b"name", "photo_count", b"photo_count", "product_count", b"product_count", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
+
+@_typing.final
+class GenerationStatus(_message.Message):
+    """A generation of a catalogue and how far it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PRODUCT_COUNT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    state: Global___GenerationState.ValueType
+    """How far it is."""
+    product_count: _builtins.int
+    """Products that have been embedded for it; of one that is not being built, all."""
+    problem: _builtins.str
+    """Why building does not go on for now; empty when it does."""
+    @_builtins.property
+    def generation(self) -> _common_pb2.Generation:
+        """The generation."""
+
+    def __init__(
+        self,
+        *,
+        generation: _common_pb2.Generation | None = ...,
+        state: Global___GenerationState.ValueType = ...,
+        product_count: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "problem", b"problem", "product_count", b"product_count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerationStatus: _TypeAlias = GenerationStatus  # noqa: Y015
 
 @_typing.final
 class Product(_message.Message):
@@ -102,6 +174,8 @@ class Product(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`catalogs/{catalog}/products/{product}`, the last part of [A-Za-z0-9._~-]{1,128}."""
     title: _builtins.str
@@ -110,6 +184,8 @@ class Product(_message.Message):
     """At most 10,000 characters."""
     revision: _builtins.int
     """Output only. The log revision of its last write."""
+    etag: _builtins.str
+    """Names what the shop states of it. Given with a write, the write is refused where it is not that of the product."""
     @_builtins.property
     def photos(self) -> _containers.RepeatedCompositeFieldContainer[Global___Photo]:
         """Up to 16. When none is given for a product that exists, its photos stay; `clear_photos` in the upsert removes them."""
@@ -128,6 +204,10 @@ class Product(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was last written."""
 
+    @_builtins.property
+    def near_duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearDuplicate]:
+        """Output only. Other products that show the same picture, or nearly so, found when the photos were written."""
+
     def __init__(
         self,
         *,
@@ -139,14 +219,50 @@ class Product(_message.Message):
         labels: _abc.Iterable[_common_pb2.Label] | None = ...,
         revision: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "description", b"description", "labels", b"labels", "name", b"name", "photos", b"photos", "revision", b"revision", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "description", b"description", "etag", b"etag", "labels", b"labels", "name", b"name", "near_duplicates", b"near_duplicates", "photos", b"photos", "revision", b"revision", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Product: _TypeAlias = Product  # noqa: Y015
+
+@_typing.final
+class NearDuplicate(_message.Message):
+    """Another product whose photo is the same, or nearly so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    PHOTO_ID_FIELD_NUMBER: _builtins.int
+    OTHER_PHOTO_ID_FIELD_NUMBER: _builtins.int
+    COSINE_FIELD_NUMBER: _builtins.int
+    product: _builtins.str
+    """`catalogs/{catalog}/products/{product}` of the other one."""
+    photo_id: _builtins.str
+    """The photo of this product."""
+    other_photo_id: _builtins.str
+    """The photo of the other product that is most like it."""
+    cosine: _builtins.float
+    """Their cosine, 1 for the same file."""
+    def __init__(
+        self,
+        *,
+        product: _builtins.str = ...,
+        photo_id: _builtins.str = ...,
+        other_photo_id: _builtins.str = ...,
+        cosine: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosine", b"cosine", "other_photo_id", b"other_photo_id", "photo_id", b"photo_id", "product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearDuplicate: _TypeAlias = NearDuplicate  # noqa: Y015
 
 @_typing.final
 class Photo(_message.Message):
@@ -160,6 +276,7 @@ class Photo(_message.Message):
     MEDIA_PATH_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique within the product; made from the content when absent."""
     digest: _builtins.str
@@ -170,9 +287,13 @@ class Photo(_message.Message):
     """Output only. Pixels across."""
     height: _builtins.int
     """Output only. Pixels down."""
+    uri: _builtins.str
+    """Output only. Where it was fetched from, when it was given as an address."""
     @_builtins.property
     def image(self) -> _common_pb2.Image:
-        """Input only. The picture. A photo whose digest is already there keeps its vectors and is not embedded again."""
+        """Input only. The picture, as content or as an address that is fetched once. A photo whose digest is already there
+        keeps its vectors and is not embedded again.
+        """
 
     def __init__(
         self,
@@ -183,10 +304,11 @@ class Photo(_message.Message):
         media_path: _builtins.str = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
+        uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "height", b"height", "id", b"id", "image", b"image", "media_path", b"media_path", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "height", b"height", "id", b"id", "image", b"image", "media_path", b"media_path", "uri", b"uri", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,6 +461,180 @@ class ListCatalogsResponse(_message.Message):
 Global___ListCatalogsResponse: _TypeAlias = ListCatalogsResponse  # noqa: Y015
 
 @_typing.final
+class DeleteCatalogRequest(_message.Message):
+    """Request of DeleteCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`catalogs/{catalog}`."""
+    force: _builtins.bool
+    """Delete its products too."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCatalogRequest: _TypeAlias = DeleteCatalogRequest  # noqa: Y015
+
+@_typing.final
+class DeleteCatalogResponse(_message.Message):
+    """Response of DeleteCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCatalogResponse: _TypeAlias = DeleteCatalogResponse  # noqa: Y015
+
+@_typing.final
+class CreateGenerationRequest(_message.Message):
+    """Request of CreateGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`catalogs/{catalog}`."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGenerationRequest: _TypeAlias = CreateGenerationRequest  # noqa: Y015
+
+@_typing.final
+class CreateGenerationResponse(_message.Message):
+    """Response of CreateGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generation(self) -> Global___GenerationStatus:
+        """As created."""
+
+    def __init__(
+        self,
+        *,
+        generation: Global___GenerationStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGenerationResponse: _TypeAlias = CreateGenerationResponse  # noqa: Y015
+
+@_typing.final
+class ActivateGenerationRequest(_message.Message):
+    """Request of ActivateGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`catalogs/{catalog}/generations/{generation}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateGenerationRequest: _TypeAlias = ActivateGenerationRequest  # noqa: Y015
+
+@_typing.final
+class ActivateGenerationResponse(_message.Message):
+    """Response of ActivateGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalog(self) -> Global___Catalog:
+        """The catalogue, which it is the active generation of."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Global___Catalog | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateGenerationResponse: _TypeAlias = ActivateGenerationResponse  # noqa: Y015
+
+@_typing.final
+class DeleteGenerationRequest(_message.Message):
+    """Request of DeleteGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`catalogs/{catalog}/generations/{generation}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteGenerationRequest: _TypeAlias = DeleteGenerationRequest  # noqa: Y015
+
+@_typing.final
+class DeleteGenerationResponse(_message.Message):
+    """Response of DeleteGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteGenerationResponse: _TypeAlias = DeleteGenerationResponse  # noqa: Y015
+
+@_typing.final
 class BatchUpsertProductsRequest(_message.Message):
     """Request of BatchUpsertProducts."""
 
@@ -444,10 +740,14 @@ class UpsertResult(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     PHOTO_PROBLEMS_FIELD_NUMBER: _builtins.int
     UNCHANGED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     product: _builtins.str
     """`catalogs/{catalog}/products/{product}`."""
     unchanged: _builtins.bool
     """True when nothing differed from what was there and nothing was written."""
+    etag: _builtins.str
+    """Its etag from now on."""
     @_builtins.property
     def status(self) -> _common_pb2.ItemStatus:
         """Absent on success."""
@@ -456,6 +756,10 @@ class UpsertResult(_message.Message):
     def photo_problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhotoProblem]:
         """Photos that could not be read while others of the product could."""
 
+    @_builtins.property
+    def near_duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearDuplicate]:
+        """Products that show the same as its new photos; see Product.near_duplicates."""
+
     def __init__(
         self,
         *,
@@ -463,10 +767,12 @@ class UpsertResult(_message.Message):
         status: _common_pb2.ItemStatus | None = ...,
         photo_problems: _abc.Iterable[Global___PhotoProblem] | None = ...,
         unchanged: _builtins.bool = ...,
+        etag: _builtins.str = ...,
+        near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["photo_problems", b"photo_problems", "product", b"product", "status", b"status", "unchanged", b"unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "near_duplicates", b"near_duplicates", "photo_problems", b"photo_problems", "product", b"product", "status", b"status", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,22 +807,164 @@ class PhotoProblem(_message.Message):
 Global___PhotoProblem: _TypeAlias = PhotoProblem  # noqa: Y015
 
 @_typing.final
+class CreateProductRequest(_message.Message):
+    """Request of CreateProduct."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`catalogs/{catalog}`."""
+    product_id: _builtins.str
+    """The last part of its name."""
+    request_id: _builtins.str
+    """As of BatchUpsertProducts."""
+    @_builtins.property
+    def product(self) -> Global___Product:
+        """The product; its name is not looked at."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        product: Global___Product | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "product", b"product", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProductRequest: _TypeAlias = CreateProductRequest  # noqa: Y015
+
+@_typing.final
+class CreateProductResponse(_message.Message):
+    """Response of CreateProduct."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    PHOTO_PROBLEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> Global___Product:
+        """As created."""
+
+    @_builtins.property
+    def photo_problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhotoProblem]:
+        """Photos that could not be read while others could."""
+
+    def __init__(
+        self,
+        *,
+        product: Global___Product | None = ...,
+        photo_problems: _abc.Iterable[Global___PhotoProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["photo_problems", b"photo_problems", "product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProductResponse: _TypeAlias = CreateProductResponse  # noqa: Y015
+
+@_typing.final
+class UpdateProductRequest(_message.Message):
+    """Request of UpdateProduct."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    allow_missing: _builtins.bool
+    """Create the product where there is none."""
+    request_id: _builtins.str
+    """As of BatchUpsertProducts."""
+    @_builtins.property
+    def product(self) -> Global___Product:
+        """The product, of which `name` and the fields of the mask are looked at, and `etag` when it is set."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Of `title`, `description`, `attributes`, `attributes.{name}` and `photos`, or `*` for all of them. When empty: those
+        that are set in `product`.
+        """
+
+    def __init__(
+        self,
+        *,
+        product: Global___Product | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "product", b"product", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProductRequest: _TypeAlias = UpdateProductRequest  # noqa: Y015
+
+@_typing.final
+class UpdateProductResponse(_message.Message):
+    """Response of UpdateProduct."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    PHOTO_PROBLEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> Global___Product:
+        """As it is now."""
+
+    @_builtins.property
+    def photo_problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhotoProblem]:
+        """Photos that could not be read while others could."""
+
+    def __init__(
+        self,
+        *,
+        product: Global___Product | None = ...,
+        photo_problems: _abc.Iterable[Global___PhotoProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["photo_problems", b"photo_problems", "product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProductResponse: _TypeAlias = UpdateProductResponse  # noqa: Y015
+
+@_typing.final
 class GetProductRequest(_message.Message):
     """Request of GetProduct."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`catalogs/{catalog}/products/{product}`."""
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields of the product to return, `attributes.{name}` for single attributes; all when empty."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "read_mask", b"read_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -555,22 +1003,32 @@ class ListProductsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATES_ONLY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`catalogs/{catalog}`."""
     page_size: _builtins.int
     """1 to 1,000; 100 when 0."""
     page_token: _builtins.str
     """From the page before."""
+    near_duplicates_only: _builtins.bool
+    """Only products that have near duplicates."""
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields of the products to return, `attributes.{name}` for single attributes; all when empty."""
+
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
+        near_duplicates_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["near_duplicates_only", b"near_duplicates_only", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "read_mask", b"read_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -611,16 +1069,28 @@ class DeleteProductRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`catalogs/{catalog}/products/{product}`."""
+    etag: _builtins.str
+    """Delete it only while it has this etag."""
+    allow_missing: _builtins.bool
+    """Succeed where there is none."""
+    request_id: _builtins.str
+    """As of BatchUpsertProducts."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -762,7 +1232,7 @@ Global___ScanResponse: _TypeAlias = ScanResponse  # noqa: Y015
 
 @_typing.final
 class Change(_message.Message):
-    """One change of one product."""
+    """One change of one product, or of a catalogue."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -773,17 +1243,20 @@ class Change(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     TOMBSTONE_FIELD_NUMBER: _builtins.int
+    CATALOG_GENERATIONS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The log revision."""
     catalog: _builtins.str
     """Catalogue id."""
     product_id: _builtins.str
-    """Product id."""
+    """Product id; empty in `catalog_generations`."""
     bucket: _builtins.int
-    """Its bucket, 0 to 1,023."""
+    """Its bucket, 0 to 1,023; 0 in `catalog_generations`, which is sent to all buckets."""
     @_builtins.property
     def rows(self) -> Global___ProductRows:
-        """Written with its photos' vectors, which replace those that were there."""
+        """Written with its photos' vectors of one generation, which replace those that were there. One that is written for
+        several generations comes once for each, with the same revision.
+        """
 
     @_builtins.property
     def attributes(self) -> Global___RowAttributes:
@@ -792,6 +1265,10 @@ class Change(_message.Message):
     @_builtins.property
     def tombstone(self) -> Global___Tombstone:
         """Deleted."""
+
+    @_builtins.property
+    def catalog_generations(self) -> Global___CatalogGenerations:
+        """The catalogue has these generations and no others any more."""
 
     def __init__(
         self,
@@ -803,16 +1280,41 @@ class Change(_message.Message):
         rows: Global___ProductRows | None = ...,
         attributes: Global___RowAttributes | None = ...,
         tombstone: Global___Tombstone | None = ...,
+        catalog_generations: Global___CatalogGenerations | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "kind", b"kind", "rows", b"rows", "tombstone", b"tombstone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "catalog_generations", b"catalog_generations", "kind", b"kind", "rows", b"rows", "tombstone", b"tombstone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "bucket", b"bucket", "catalog", b"catalog", "kind", b"kind", "product_id", b"product_id", "revision", b"revision", "rows", b"rows", "tombstone", b"tombstone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "bucket", b"bucket", "catalog", b"catalog", "catalog_generations", b"catalog_generations", "kind", b"kind", "product_id", b"product_id", "revision", b"revision", "rows", b"rows", "tombstone", b"tombstone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["rows", "attributes", "tombstone"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["rows", "attributes", "tombstone", "catalog_generations"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Change: _TypeAlias = Change  # noqa: Y015
+
+@_typing.final
+class CatalogGenerations(_message.Message):
+    """Which generations of a catalogue are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their ids; none once the catalogue is deleted."""
+
+    def __init__(
+        self,
+        *,
+        generations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generations", b"generations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogGenerations: _TypeAlias = CatalogGenerations  # noqa: Y015
 
 @_typing.final
 class ProductRows(_message.Message):

@@ -50,10 +50,40 @@ class CatalogServiceStub:
                 request_serializer=vitrine_dot_v1_dot_catalog__pb2.ListCatalogsRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_catalog__pb2.ListCatalogsResponse.FromString,
                 _registered_method=True)
+        self.DeleteCatalog = channel.unary_unary(
+                '/vitrine.v1.CatalogService/DeleteCatalog',
+                request_serializer=vitrine_dot_v1_dot_catalog__pb2.DeleteCatalogRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalog__pb2.DeleteCatalogResponse.FromString,
+                _registered_method=True)
+        self.CreateGeneration = channel.unary_unary(
+                '/vitrine.v1.CatalogService/CreateGeneration',
+                request_serializer=vitrine_dot_v1_dot_catalog__pb2.CreateGenerationRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalog__pb2.CreateGenerationResponse.FromString,
+                _registered_method=True)
+        self.ActivateGeneration = channel.unary_unary(
+                '/vitrine.v1.CatalogService/ActivateGeneration',
+                request_serializer=vitrine_dot_v1_dot_catalog__pb2.ActivateGenerationRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalog__pb2.ActivateGenerationResponse.FromString,
+                _registered_method=True)
+        self.DeleteGeneration = channel.unary_unary(
+                '/vitrine.v1.CatalogService/DeleteGeneration',
+                request_serializer=vitrine_dot_v1_dot_catalog__pb2.DeleteGenerationRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalog__pb2.DeleteGenerationResponse.FromString,
+                _registered_method=True)
         self.BatchUpsertProducts = channel.unary_unary(
                 '/vitrine.v1.CatalogService/BatchUpsertProducts',
                 request_serializer=vitrine_dot_v1_dot_catalog__pb2.BatchUpsertProductsRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_catalog__pb2.BatchUpsertProductsResponse.FromString,
+                _registered_method=True)
+        self.CreateProduct = channel.unary_unary(
+                '/vitrine.v1.CatalogService/CreateProduct',
+                request_serializer=vitrine_dot_v1_dot_catalog__pb2.CreateProductRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalog__pb2.CreateProductResponse.FromString,
+                _registered_method=True)
+        self.UpdateProduct = channel.unary_unary(
+                '/vitrine.v1.CatalogService/UpdateProduct',
+                request_serializer=vitrine_dot_v1_dot_catalog__pb2.UpdateProductRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalog__pb2.UpdateProductResponse.FromString,
                 _registered_method=True)
         self.GetProduct = channel.unary_unary(
                 '/vitrine.v1.CatalogService/GetProduct',
@@ -81,7 +111,7 @@ class CatalogServiceServicer:
 
         Errors:
         INVALID_ARGUMENT     the id is not of [a-z0-9-]{1,63}
-        ALREADY_EXISTS       there is one of that id
+        ALREADY_EXISTS       there is one of that id, or the last of its products is still being deleted
         FAILED_PRECONDITION  the embedder has no space at all
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -108,6 +138,57 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteCatalog(self, request, context):
+        """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
+        and until then no new one can have its id.
+
+        Errors:
+        NOT_FOUND            there is none of that name
+        FAILED_PRECONDITION  it has products and `force` is not set (reason NOT_EMPTY)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateGeneration(self, request, context):
+        """Adds a generation with the models that the embedder serves now, and embeds every product for it in the background
+        while searches go on with the active one. Writes are embedded for both from here on. Vectors of models that both
+        have in common are taken over.
+
+        Errors:
+        NOT_FOUND            the catalogue
+        FAILED_PRECONDITION  the newest generation has the same models and weights (reason SAME_GENERATION), another one
+        is being built (reason BUILDING), there are 3 already (reason TOO_MANY_GENERATIONS), or the
+        embedder has no space at all
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateGeneration(self, request, context):
+        """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
+        as short, until it is deleted.
+
+        Errors:
+        NOT_FOUND            the catalogue or the generation
+        FAILED_PRECONDITION  it is still being built (reason BUILDING)
+        UNAVAILABLE          a shard does not hold all of it yet (reason SHARDS_BEHIND)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteGeneration(self, request, context):
+        """Deletes a generation and its vectors everywhere; one that is being built is given up.
+
+        Errors:
+        NOT_FOUND            the catalogue or the generation
+        FAILED_PRECONDITION  it is the active one (reason ACTIVE)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchUpsertProducts(self, request, context):
         """Writes products, new or not, whole: what is not given is gone, except photos (see Product.photos). Each item has
         its own outcome; those that succeeded are durable when the call returns.
@@ -119,6 +200,29 @@ class CatalogServiceServicer:
         UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
         Item errors:
         INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
+        ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateProduct(self, request, context):
+        """Creates a product.
+
+        Errors, beside those of BatchUpsertProducts and of its items:
+        ALREADY_EXISTS       there is one of that id
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProduct(self, request, context):
+        """Changes the fields of a product that `update_mask` names. Photos stay unless the mask names them.
+
+        Errors, beside those of BatchUpsertProducts and of its items:
+        NOT_FOUND            there is none of that name, and `allow_missing` is not set
+        INVALID_ARGUMENT     a path of the mask
+        ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +232,7 @@ class CatalogServiceServicer:
         """Reads a product.
 
         Errors:
+        INVALID_ARGUMENT     a path of the mask
         NOT_FOUND            there is none of that name
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -138,7 +243,7 @@ class CatalogServiceServicer:
         """Lists the products of a catalogue by id.
 
         Errors:
-        INVALID_ARGUMENT     page_size or page_token
+        INVALID_ARGUMENT     page_size, page_token or a path of the mask
         NOT_FOUND            the catalogue
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -149,7 +254,8 @@ class CatalogServiceServicer:
         """Deletes a product.
 
         Errors:
-        NOT_FOUND            there is none of that name
+        NOT_FOUND            there is none of that name, and `allow_missing` is not set
+        ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,10 +279,40 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=vitrine_dot_v1_dot_catalog__pb2.ListCatalogsRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_catalog__pb2.ListCatalogsResponse.SerializeToString,
             ),
+            'DeleteCatalog': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCatalog,
+                    request_deserializer=vitrine_dot_v1_dot_catalog__pb2.DeleteCatalogRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalog__pb2.DeleteCatalogResponse.SerializeToString,
+            ),
+            'CreateGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGeneration,
+                    request_deserializer=vitrine_dot_v1_dot_catalog__pb2.CreateGenerationRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalog__pb2.CreateGenerationResponse.SerializeToString,
+            ),
+            'ActivateGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateGeneration,
+                    request_deserializer=vitrine_dot_v1_dot_catalog__pb2.ActivateGenerationRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalog__pb2.ActivateGenerationResponse.SerializeToString,
+            ),
+            'DeleteGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGeneration,
+                    request_deserializer=vitrine_dot_v1_dot_catalog__pb2.DeleteGenerationRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalog__pb2.DeleteGenerationResponse.SerializeToString,
+            ),
             'BatchUpsertProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchUpsertProducts,
                     request_deserializer=vitrine_dot_v1_dot_catalog__pb2.BatchUpsertProductsRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_catalog__pb2.BatchUpsertProductsResponse.SerializeToString,
+            ),
+            'CreateProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProduct,
+                    request_deserializer=vitrine_dot_v1_dot_catalog__pb2.CreateProductRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalog__pb2.CreateProductResponse.SerializeToString,
+            ),
+            'UpdateProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProduct,
+                    request_deserializer=vitrine_dot_v1_dot_catalog__pb2.UpdateProductRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalog__pb2.UpdateProductResponse.SerializeToString,
             ),
             'GetProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProduct,
@@ -287,6 +423,114 @@ class CatalogService:
             _registered_method=True)
 
     @staticmethod
+    def DeleteCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.CatalogService/DeleteCatalog',
+            vitrine_dot_v1_dot_catalog__pb2.DeleteCatalogRequest.SerializeToString,
+            vitrine_dot_v1_dot_catalog__pb2.DeleteCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.CatalogService/CreateGeneration',
+            vitrine_dot_v1_dot_catalog__pb2.CreateGenerationRequest.SerializeToString,
+            vitrine_dot_v1_dot_catalog__pb2.CreateGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.CatalogService/ActivateGeneration',
+            vitrine_dot_v1_dot_catalog__pb2.ActivateGenerationRequest.SerializeToString,
+            vitrine_dot_v1_dot_catalog__pb2.ActivateGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.CatalogService/DeleteGeneration',
+            vitrine_dot_v1_dot_catalog__pb2.DeleteGenerationRequest.SerializeToString,
+            vitrine_dot_v1_dot_catalog__pb2.DeleteGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def BatchUpsertProducts(request,
             target,
             options=(),
@@ -303,6 +547,60 @@ class CatalogService:
             '/vitrine.v1.CatalogService/BatchUpsertProducts',
             vitrine_dot_v1_dot_catalog__pb2.BatchUpsertProductsRequest.SerializeToString,
             vitrine_dot_v1_dot_catalog__pb2.BatchUpsertProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.CatalogService/CreateProduct',
+            vitrine_dot_v1_dot_catalog__pb2.CreateProductRequest.SerializeToString,
+            vitrine_dot_v1_dot_catalog__pb2.CreateProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.CatalogService/UpdateProduct',
+            vitrine_dot_v1_dot_catalog__pb2.UpdateProductRequest.SerializeToString,
+            vitrine_dot_v1_dot_catalog__pb2.UpdateProductResponse.FromString,
             options,
             channel_credentials,
             insecure,

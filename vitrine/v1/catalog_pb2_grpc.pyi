@@ -38,7 +38,7 @@ class CatalogServiceStub:
 
     Errors:
       INVALID_ARGUMENT     the id is not of [a-z0-9-]{1,63}
-      ALREADY_EXISTS       there is one of that id
+      ALREADY_EXISTS       there is one of that id, or the last of its products is still being deleted
       FAILED_PRECONDITION  the embedder has no space at all
     """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetCatalogRequest, _catalog_pb2.GetCatalogResponse]
@@ -53,6 +53,41 @@ class CatalogServiceStub:
     Errors:
       INVALID_ARGUMENT     page_size or page_token
     """
+    DeleteCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeleteCatalogRequest, _catalog_pb2.DeleteCatalogResponse]
+    """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
+    and until then no new one can have its id.
+
+    Errors:
+      NOT_FOUND            there is none of that name
+      FAILED_PRECONDITION  it has products and `force` is not set (reason NOT_EMPTY)
+    """
+    CreateGeneration: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateGenerationRequest, _catalog_pb2.CreateGenerationResponse]
+    """Adds a generation with the models that the embedder serves now, and embeds every product for it in the background
+    while searches go on with the active one. Writes are embedded for both from here on. Vectors of models that both
+    have in common are taken over.
+
+    Errors:
+      NOT_FOUND            the catalogue
+      FAILED_PRECONDITION  the newest generation has the same models and weights (reason SAME_GENERATION), another one
+                           is being built (reason BUILDING), there are 3 already (reason TOO_MANY_GENERATIONS), or the
+                           embedder has no space at all
+    """
+    ActivateGeneration: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ActivateGenerationRequest, _catalog_pb2.ActivateGenerationResponse]
+    """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
+    as short, until it is deleted.
+
+    Errors:
+      NOT_FOUND            the catalogue or the generation
+      FAILED_PRECONDITION  it is still being built (reason BUILDING)
+      UNAVAILABLE          a shard does not hold all of it yet (reason SHARDS_BEHIND)
+    """
+    DeleteGeneration: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeleteGenerationRequest, _catalog_pb2.DeleteGenerationResponse]
+    """Deletes a generation and its vectors everywhere; one that is being built is given up.
+
+    Errors:
+      NOT_FOUND            the catalogue or the generation
+      FAILED_PRECONDITION  it is the active one (reason ACTIVE)
+    """
     BatchUpsertProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.BatchUpsertProductsRequest, _catalog_pb2.BatchUpsertProductsResponse]
     """Writes products, new or not, whole: what is not given is gone, except photos (see Product.photos). Each item has
     its own outcome; those that succeeded are durable when the call returns.
@@ -64,25 +99,42 @@ class CatalogServiceStub:
       UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
     Item errors:
       INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
+      ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+    """
+    CreateProduct: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateProductRequest, _catalog_pb2.CreateProductResponse]
+    """Creates a product.
+
+    Errors, beside those of BatchUpsertProducts and of its items:
+      ALREADY_EXISTS       there is one of that id
+    """
+    UpdateProduct: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateProductRequest, _catalog_pb2.UpdateProductResponse]
+    """Changes the fields of a product that `update_mask` names. Photos stay unless the mask names them.
+
+    Errors, beside those of BatchUpsertProducts and of its items:
+      NOT_FOUND            there is none of that name, and `allow_missing` is not set
+      INVALID_ARGUMENT     a path of the mask
+      ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
     """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetProductRequest, _catalog_pb2.GetProductResponse]
     """Reads a product.
 
     Errors:
+      INVALID_ARGUMENT     a path of the mask
       NOT_FOUND            there is none of that name
     """
     ListProducts: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListProductsRequest, _catalog_pb2.ListProductsResponse]
     """Lists the products of a catalogue by id.
 
     Errors:
-      INVALID_ARGUMENT     page_size or page_token
+      INVALID_ARGUMENT     page_size, page_token or a path of the mask
       NOT_FOUND            the catalogue
     """
     DeleteProduct: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeleteProductRequest, _catalog_pb2.DeleteProductResponse]
     """Deletes a product.
 
     Errors:
-      NOT_FOUND            there is none of that name
+      NOT_FOUND            there is none of that name, and `allow_missing` is not set
+      ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
     """
 
 @_typing.type_check_only
@@ -95,7 +147,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     Errors:
       INVALID_ARGUMENT     the id is not of [a-z0-9-]{1,63}
-      ALREADY_EXISTS       there is one of that id
+      ALREADY_EXISTS       there is one of that id, or the last of its products is still being deleted
       FAILED_PRECONDITION  the embedder has no space at all
     """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetCatalogRequest, _catalog_pb2.GetCatalogResponse]  # type: ignore[assignment]
@@ -110,6 +162,41 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     Errors:
       INVALID_ARGUMENT     page_size or page_token
     """
+    DeleteCatalog: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeleteCatalogRequest, _catalog_pb2.DeleteCatalogResponse]  # type: ignore[assignment]
+    """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
+    and until then no new one can have its id.
+
+    Errors:
+      NOT_FOUND            there is none of that name
+      FAILED_PRECONDITION  it has products and `force` is not set (reason NOT_EMPTY)
+    """
+    CreateGeneration: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateGenerationRequest, _catalog_pb2.CreateGenerationResponse]  # type: ignore[assignment]
+    """Adds a generation with the models that the embedder serves now, and embeds every product for it in the background
+    while searches go on with the active one. Writes are embedded for both from here on. Vectors of models that both
+    have in common are taken over.
+
+    Errors:
+      NOT_FOUND            the catalogue
+      FAILED_PRECONDITION  the newest generation has the same models and weights (reason SAME_GENERATION), another one
+                           is being built (reason BUILDING), there are 3 already (reason TOO_MANY_GENERATIONS), or the
+                           embedder has no space at all
+    """
+    ActivateGeneration: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ActivateGenerationRequest, _catalog_pb2.ActivateGenerationResponse]  # type: ignore[assignment]
+    """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
+    as short, until it is deleted.
+
+    Errors:
+      NOT_FOUND            the catalogue or the generation
+      FAILED_PRECONDITION  it is still being built (reason BUILDING)
+      UNAVAILABLE          a shard does not hold all of it yet (reason SHARDS_BEHIND)
+    """
+    DeleteGeneration: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeleteGenerationRequest, _catalog_pb2.DeleteGenerationResponse]  # type: ignore[assignment]
+    """Deletes a generation and its vectors everywhere; one that is being built is given up.
+
+    Errors:
+      NOT_FOUND            the catalogue or the generation
+      FAILED_PRECONDITION  it is the active one (reason ACTIVE)
+    """
     BatchUpsertProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.BatchUpsertProductsRequest, _catalog_pb2.BatchUpsertProductsResponse]  # type: ignore[assignment]
     """Writes products, new or not, whole: what is not given is gone, except photos (see Product.photos). Each item has
     its own outcome; those that succeeded are durable when the call returns.
@@ -121,25 +208,42 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
       UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
     Item errors:
       INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
+      ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+    """
+    CreateProduct: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateProductRequest, _catalog_pb2.CreateProductResponse]  # type: ignore[assignment]
+    """Creates a product.
+
+    Errors, beside those of BatchUpsertProducts and of its items:
+      ALREADY_EXISTS       there is one of that id
+    """
+    UpdateProduct: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateProductRequest, _catalog_pb2.UpdateProductResponse]  # type: ignore[assignment]
+    """Changes the fields of a product that `update_mask` names. Photos stay unless the mask names them.
+
+    Errors, beside those of BatchUpsertProducts and of its items:
+      NOT_FOUND            there is none of that name, and `allow_missing` is not set
+      INVALID_ARGUMENT     a path of the mask
+      ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetProductRequest, _catalog_pb2.GetProductResponse]  # type: ignore[assignment]
     """Reads a product.
 
     Errors:
+      INVALID_ARGUMENT     a path of the mask
       NOT_FOUND            there is none of that name
     """
     ListProducts: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListProductsRequest, _catalog_pb2.ListProductsResponse]  # type: ignore[assignment]
     """Lists the products of a catalogue by id.
 
     Errors:
-      INVALID_ARGUMENT     page_size or page_token
+      INVALID_ARGUMENT     page_size, page_token or a path of the mask
       NOT_FOUND            the catalogue
     """
     DeleteProduct: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeleteProductRequest, _catalog_pb2.DeleteProductResponse]  # type: ignore[assignment]
     """Deletes a product.
 
     Errors:
-      NOT_FOUND            there is none of that name
+      NOT_FOUND            there is none of that name, and `allow_missing` is not set
+      ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -155,7 +259,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           INVALID_ARGUMENT     the id is not of [a-z0-9-]{1,63}
-          ALREADY_EXISTS       there is one of that id
+          ALREADY_EXISTS       there is one of that id, or the last of its products is still being deleted
           FAILED_PRECONDITION  the embedder has no space at all
         """
 
@@ -184,6 +288,65 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def DeleteCatalog(
+        self,
+        request: _catalog_pb2.DeleteCatalogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.DeleteCatalogResponse, _abc.Awaitable[_catalog_pb2.DeleteCatalogResponse]]:
+        """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
+        and until then no new one can have its id.
+
+        Errors:
+          NOT_FOUND            there is none of that name
+          FAILED_PRECONDITION  it has products and `force` is not set (reason NOT_EMPTY)
+        """
+
+    @_abc_1.abstractmethod
+    def CreateGeneration(
+        self,
+        request: _catalog_pb2.CreateGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.CreateGenerationResponse, _abc.Awaitable[_catalog_pb2.CreateGenerationResponse]]:
+        """Adds a generation with the models that the embedder serves now, and embeds every product for it in the background
+        while searches go on with the active one. Writes are embedded for both from here on. Vectors of models that both
+        have in common are taken over.
+
+        Errors:
+          NOT_FOUND            the catalogue
+          FAILED_PRECONDITION  the newest generation has the same models and weights (reason SAME_GENERATION), another one
+                               is being built (reason BUILDING), there are 3 already (reason TOO_MANY_GENERATIONS), or the
+                               embedder has no space at all
+        """
+
+    @_abc_1.abstractmethod
+    def ActivateGeneration(
+        self,
+        request: _catalog_pb2.ActivateGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ActivateGenerationResponse, _abc.Awaitable[_catalog_pb2.ActivateGenerationResponse]]:
+        """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
+        as short, until it is deleted.
+
+        Errors:
+          NOT_FOUND            the catalogue or the generation
+          FAILED_PRECONDITION  it is still being built (reason BUILDING)
+          UNAVAILABLE          a shard does not hold all of it yet (reason SHARDS_BEHIND)
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteGeneration(
+        self,
+        request: _catalog_pb2.DeleteGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.DeleteGenerationResponse, _abc.Awaitable[_catalog_pb2.DeleteGenerationResponse]]:
+        """Deletes a generation and its vectors everywhere; one that is being built is given up.
+
+        Errors:
+          NOT_FOUND            the catalogue or the generation
+          FAILED_PRECONDITION  it is the active one (reason ACTIVE)
+        """
+
+    @_abc_1.abstractmethod
     def BatchUpsertProducts(
         self,
         request: _catalog_pb2.BatchUpsertProductsRequest,
@@ -199,6 +362,33 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
           UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
         Item errors:
           INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
+          ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+        """
+
+    @_abc_1.abstractmethod
+    def CreateProduct(
+        self,
+        request: _catalog_pb2.CreateProductRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.CreateProductResponse, _abc.Awaitable[_catalog_pb2.CreateProductResponse]]:
+        """Creates a product.
+
+        Errors, beside those of BatchUpsertProducts and of its items:
+          ALREADY_EXISTS       there is one of that id
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateProduct(
+        self,
+        request: _catalog_pb2.UpdateProductRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.UpdateProductResponse, _abc.Awaitable[_catalog_pb2.UpdateProductResponse]]:
+        """Changes the fields of a product that `update_mask` names. Photos stay unless the mask names them.
+
+        Errors, beside those of BatchUpsertProducts and of its items:
+          NOT_FOUND            there is none of that name, and `allow_missing` is not set
+          INVALID_ARGUMENT     a path of the mask
+          ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
         """
 
     @_abc_1.abstractmethod
@@ -210,6 +400,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads a product.
 
         Errors:
+          INVALID_ARGUMENT     a path of the mask
           NOT_FOUND            there is none of that name
         """
 
@@ -222,7 +413,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the products of a catalogue by id.
 
         Errors:
-          INVALID_ARGUMENT     page_size or page_token
+          INVALID_ARGUMENT     page_size, page_token or a path of the mask
           NOT_FOUND            the catalogue
         """
 
@@ -235,7 +426,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a product.
 
         Errors:
-          NOT_FOUND            there is none of that name
+          NOT_FOUND            there is none of that name, and `allow_missing` is not set
+          ABORTED              the etag is not that of the product (reason ETAG_MISMATCH)
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,7 +11,8 @@ Common to all RPCs and not repeated below:
   DEADLINE_EXCEEDED   the caller's deadline passed; nothing is known of the outcome of a write
   RESOURCE_EXHAUSTED  the service is at its admission limit, or a message is larger than allowed
   UNAVAILABLE         the service is draining, or something that it needs cannot be reached
-  UNAUTHENTICATED, PERMISSION_DENIED  reserved for deployments with access control
+  UNAUTHENTICATED     where access is controlled: no key or token, or one that is not valid (any more)
+  PERMISSION_DENIED   the key or token lacks the scope, or is for other catalogues
 """
 
 from collections import abc as _abc

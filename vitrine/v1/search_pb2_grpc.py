@@ -40,6 +40,11 @@ class SearchServiceStub:
                 request_serializer=vitrine_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_search__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.BatchSearch = channel.unary_unary(
+                '/vitrine.v1.SearchService/BatchSearch',
+                request_serializer=vitrine_dot_v1_dot_search__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_search__pb2.BatchSearchResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -60,6 +65,18 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchSearch(self, request, context):
+        """Answers several searches of one catalogue at once, each with its own outcome.
+
+        Errors:
+        INVALID_ARGUMENT     no request, or more than 32; one of another catalogue
+        NOT_FOUND            the catalogue
+        Item errors: those of Search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -67,6 +84,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=vitrine_dot_v1_dot_search__pb2.SearchRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_search__pb2.SearchResponse.SerializeToString,
+            ),
+            'BatchSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=vitrine_dot_v1_dot_search__pb2.BatchSearchRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_search__pb2.BatchSearchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +119,33 @@ class SearchService:
             '/vitrine.v1.SearchService/Search',
             vitrine_dot_v1_dot_search__pb2.SearchRequest.SerializeToString,
             vitrine_dot_v1_dot_search__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.SearchService/BatchSearch',
+            vitrine_dot_v1_dot_search__pb2.BatchSearchRequest.SerializeToString,
+            vitrine_dot_v1_dot_search__pb2.BatchSearchResponse.FromString,
             options,
             channel_credentials,
             insecure,

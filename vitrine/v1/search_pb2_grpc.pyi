@@ -43,6 +43,14 @@ class SearchServiceStub:
       FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
       UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached
     """
+    BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]
+    """Answers several searches of one catalogue at once, each with its own outcome.
+
+    Errors:
+      INVALID_ARGUMENT     no request, or more than 32; one of another catalogue
+      NOT_FOUND            the catalogue
+    Item errors: those of Search.
+    """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -58,6 +66,14 @@ class SearchServiceAsyncStub(SearchServiceStub):
       NOT_FOUND            the catalogue, or a product of the query
       FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
       UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached
+    """
+    BatchSearch: _aio.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """Answers several searches of one catalogue at once, each with its own outcome.
+
+    Errors:
+      INVALID_ARGUMENT     no request, or more than 32; one of another catalogue
+      NOT_FOUND            the catalogue
+    Item errors: those of Search.
     """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +93,20 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND            the catalogue, or a product of the query
           FAILED_PRECONDITION  the query needs a space that the generation lacks (a text without a `clip` space)
           UNAVAILABLE          no shard answered, or the embedder is needed and away; `min_revision` was not reached
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request: _search_pb2.BatchSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.BatchSearchResponse, _abc.Awaitable[_search_pb2.BatchSearchResponse]]:
+        """Answers several searches of one catalogue at once, each with its own outcome.
+
+        Errors:
+          INVALID_ARGUMENT     no request, or more than 32; one of another catalogue
+          NOT_FOUND            the catalogue
+        Item errors: those of Search.
         """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

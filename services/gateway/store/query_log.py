@@ -8,6 +8,9 @@ from typing import Protocol
 
 from vitrine.v1 import queries_pb2
 
+MAX_FEEDBACK = 1_000
+"""Of a query: as many products as a search shows on all its pages. What comes after changes nothing."""
+
 QueryPosition = tuple[int, str]
 """Time in milliseconds and query id: the order of queries, newest first, ties by id."""
 
@@ -29,7 +32,7 @@ class QueryStore(Protocol):
         """Keep queries; one of a known id changes nothing."""
 
     async def add_feedback(self, catalog: str, query_id: str, feedback: queries_pb2.Feedback) -> bool:
-        """Keep a feedback, once for each product and kind; False when there is no such query."""
+        """Keep a feedback, the first for each product and kind; False when there is no such query."""
 
     async def queries(
         self, wanted: QueryRange, after: QueryPosition | None, limit: int

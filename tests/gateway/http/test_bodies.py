@@ -8,27 +8,32 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from pydantic import ValidationError
 
-from services.gateway.http import models, problems
-from vitrine.v1 import catalog_pb2, common_pb2, search_pb2, vectorsearch_pb2
+from services.gateway.http import openapi, problems
+from services.gateway.http.bodies.base import Model
+from services.gateway.http.bodies.common import Empty
+from services.gateway.http.bodies.search import SearchOptions, SearchRequest
+from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2, vectorsearch_pb2
 
-PATH_FIELDS = {"SearchRequest": {"catalog"}, "BatchUpsertProductsRequest": {"catalog"}}
+PATH_FIELDS = {
+    "SearchRequest": {"catalog"},
+    "BatchSearchRequest": {"catalog"},
+    "BatchUpsertProductsRequest": {"catalog"},
+    "RecordFeedbackRequest": {"catalog", "query_id"},
+}
+# Of SearchRequest, without what is searched for; and what stands for all that are empty.
+WITHOUT_MESSAGE = {SearchOptions, Empty}
 
 
-def described() -> list[tuple[type[models.Model], Descriptor]]:
+def described() -> list[tuple[type[Model], Descriptor]]:
     """Every model with the message of its name."""
     messages: dict[str, Descriptor] = {}
-    for module in (common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2):
+    for module in (common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2, queries_pb2, access_pb2):
         messages |= module.DESCRIPTOR.message_types_by_name
-    found = [
-        value
-        for value in vars(models).values()
-        if isinstance(value, type) and issubclass(value, models.Model)
-    ]
-    return [(model, messages[model.__name__]) for model in found if model.__name__ in messages]
+    return [(model, messages[model.__name__]) for model in openapi.models() if model not in WITHOUT_MESSAGE]
 
 
 @pytest.mark.parametrize(("model", "message"), described(), ids=lambda value: getattr(value, "__name__", ""))
-def test_a_model_has_the_fields_of_its_message(model: type[models.Model], message: Descriptor) -> None:
+def test_a_model_has_the_fields_of_its_message(model: type[Model], message: Descriptor) -> None:
     """JSON and gRPC speak of the same fields, but for what is in the path."""
     fields = {field.alias or name for name, field in model.model_fields.items()}
     assert fields == {field.name for field in message.fields} - PATH_FIELDS.get(message.name, set())
@@ -71,7 +76,7 @@ def test_a_search_becomes_its_proto() -> None:
         "min_similarity": 40,
     }
     message = search_pb2.SearchRequest(
-        catalog="catalogs/demo", **models.SearchRequest.model_validate(body).to_fields()
+        catalog="catalogs/demo", **SearchRequest.model_validate(body).to_fields()
     )
     assert message.parts[0].image.content == b"\x00\xff"
     assert message.parts[0].image.box.left == 0.25
@@ -96,7 +101,7 @@ def test_a_search_becomes_its_proto() -> None:
         ({"parts": [{"text": "a", "product": "b"}]}, "parts[0]"),
         ({"parts": [{"image": {"content": "not base64!"}}]}, "parts[0].image.content"),
         ({"parts": [], "k": "many"}, "k"),
-        ({"parts": [], "kk": 3}, "kk"),
+        ({"parts": [{"text": "a"}], "kk": 3}, "kk"),
         ({"parts": [], "max_staleness": "2 minutes"}, "max_staleness"),
         ({"parts": [], "group_by": {"attribute": "brand"}}, "group_by.size"),
         ({"parts": [], "diversity": "some"}, "diversity"),
@@ -109,5 +114,5 @@ def test_a_search_becomes_its_proto() -> None:
 def test_a_wrong_body_is_refused_with_its_field(body: dict[str, Any], field: str) -> None:
     """The place of a mistake is named as in the request."""
     with pytest.raises(ValidationError) as refused:
-        models.SearchRequest.model_validate(body)
+        SearchRequest.model_validate(body)
     assert problems.of_validation(refused.value.errors()).field == field

@@ -11,12 +11,14 @@ import typer
 
 from vitrine.cli import output
 from vitrine.cli.options import (
+    CacheOption,
     DataDirOption,
     HttpPortOption,
     JsonOption,
     ModelsDirOption,
     PortBaseOption,
     ShardsOption,
+    StoreOption,
 )
 from vitrine.supervisor.layout import DEFAULT_HTTP_PORT, DEFAULT_PORT_BASE
 
@@ -32,6 +34,8 @@ def up(
     shards: ShardsOption = 1,
     data_dir: DataDirOption = None,
     models_dir: ModelsDirOption = None,
+    store: StoreOption = "",
+    cache: CacheOption = "",
     log_dir: Annotated[
         Path | None, typer.Option("--log-dir", help="Log to files there, which rotate, instead of here.")
     ] = None,
@@ -43,7 +47,7 @@ def up(
     """Start all services, until Ctrl-C. One that dies is restarted."""
     import asyncio
 
-    mesh = mesh_of(port_base, http_port, shards, data_dir, models_dir)
+    mesh = mesh_of(port_base, http_port, shards, data_dir, models_dir, store_url=store, cache_url=cache)
     if detach:
         state = mesh.start_detached()
         _ready(mesh.layout, pid=state.pid, json=json)
@@ -56,7 +60,14 @@ def up(
 
 
 def mesh_of(
-    port_base: int, http_port: int, shards: int, data_dir: Path | None, models_dir: Path | None
+    port_base: int,
+    http_port: int,
+    shards: int,
+    data_dir: Path | None,
+    models_dir: Path | None,
+    *,
+    store_url: str = "",
+    cache_url: str = "",
 ) -> Mesh:
     """The mesh that options ask for."""
     from services.mesh.models_dir import models_dir_default
@@ -68,6 +79,8 @@ def mesh_of(
         Layout(port_base, http_port, shards),
         expanded(data_dir, data_dir_default()),
         expanded(models_dir, models_dir_default()),
+        store_url=store_url,
+        cache_url=cache_url,
     )
 
 

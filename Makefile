@@ -10,9 +10,9 @@ help: ## Tell the targets.
 setup: ## Create .venv and install all that running, testing and checking need.
 	@scripts/setup.sh test
 
-demo: ## Start the mesh on a demo catalogue or on yours: make demo [CATALOG=folder] [HTTP_PORT=8081] [PORT_BASE=52051]
+demo: ## Start the mesh on a demo catalogue or on yours: make demo [CATALOG=folder|refarch] [HTTP_PORT=8081] [PORT_BASE=52051]
 	@scripts/setup.sh demo
-	@.venv/bin/vitrine demo --no-wait $(if $(CATALOG),--catalog-dir "$(CATALOG)") \
+	@.venv/bin/vitrine demo --no-wait $(if $(filter refarch,$(CATALOG)),--refarch,$(if $(CATALOG),--catalog-dir "$(CATALOG)")) \
 		$(if $(HTTP_PORT),--http-port "$(HTTP_PORT)") $(if $(PORT_BASE),--port-base "$(PORT_BASE)")
 
 test: setup check ## Set up, check, and run every test with coverage.

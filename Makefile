@@ -22,8 +22,8 @@ check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh
 
 BENCH ?= mesh
-bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|quality [CATALOG=...]
-	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh || \
+bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|quality|gateway [CATALOG=...]
+	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh -a "$(BENCH)" != gateway || \
 		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
 	@scripts/setup.sh bench
 	@.venv/bin/python -m "benchmarks.$(BENCH)" $(if $(CATALOG),"$(CATALOG)")

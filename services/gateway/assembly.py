@@ -185,7 +185,6 @@ async def assembled(
             catalog=access.guard(
                 CatalogFlow(
                     store=store,
-                    log=log,
                     lifecycle=CatalogLifecycle(
                         store=store,
                         log=log,

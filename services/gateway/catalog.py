@@ -13,7 +13,6 @@ from services.gateway.idempotency import RequestKey, request_key
 from services.gateway.lifecycle import CatalogLifecycle
 from services.gateway.products import Draft, Presence
 from services.gateway.store.interface import CatalogRecord, GenerationRecord, Store, StoredProduct
-from services.gateway.store.log import ChangeLog
 from services.gateway.writing import ProductWriter
 from services.mesh import names, status
 from services.mesh.errors import InvalidArgument, NotFound
@@ -38,14 +37,12 @@ class CatalogFlow:
         self,
         *,
         store: Store,
-        log: ChangeLog,
         lifecycle: CatalogLifecycle,
         writer: ProductWriter,
         problems: Mapping[tuple[str, str], str],
         max_image_bytes: int,
     ) -> None:
         self._store = store
-        self._log = log
         self._lifecycle = lifecycle
         self._writer = writer
         self._problems = problems
@@ -172,7 +169,9 @@ class CatalogFlow:
         )
         if revision is None and not request.allow_missing:
             raise NotFound(f"there is no {request.name}")
-        return pb.DeleteProductResponse(revision=self._log.head if revision is None else revision)
+        if revision is None:
+            revision = await self._store.applied()
+        return pb.DeleteProductResponse(revision=revision)
 
     def _drafts(self, catalog: str, request: pb.BatchUpsertProductsRequest) -> list[Draft | pb.UpsertResult]:
         drafts: list[Draft | pb.UpsertResult] = []
@@ -219,7 +218,7 @@ class CatalogFlow:
             active_generation=record.generation,
             product_count=counts.products,
             photo_count=counts.photos,
-            revision=self._log.head,
+            revision=await self._store.applied(),
             generations=[
                 await self._generation(record, each, counts.products) for each in record.generations
             ],

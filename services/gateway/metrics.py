@@ -84,7 +84,7 @@ def declare() -> None:
         "RATE_LIMITED",
     ):
         ACCESS_REFUSED.labels(reason)
-    for reason in ("ranker", "metadata", "shard", "semantics"):
+    for reason in ("ranker", "metadata", "shard", "semantics", "diversity"):
         DEGRADED.labels(reason)
     for outcome in ("written", "unchanged", "failed"):
         UPSERTS.labels(outcome)

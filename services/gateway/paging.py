@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import struct
 from dataclasses import dataclass
 
@@ -52,6 +53,10 @@ class SearchPosition:
         if len(data) < _POSITION.size:
             raise InvalidArgument(FIELD, "is not a page token of a search")
         of, score, revision, flags = _POSITION.unpack_from(data)
+        # Whoever knows how tokens are made can make one.
+        is_cut = bool(flags & _PLACED) and len(data) < _POSITION.size + _OFFSET.size
+        if is_cut or not math.isfinite(score) or revision < 0:
+            raise InvalidArgument(FIELD, "is not a page token of a search")
         if of != digest:
             raise InvalidArgument(
                 FIELD, "belongs to another request; only the token may differ between pages"

@@ -153,7 +153,7 @@ def read(
         raise InvalidArgument("k", f"must be 1 to {MAX_K}")
     if request.min_revision < 0:
         raise InvalidArgument("min_revision", "must not be negative")
-    digest = _request_digest(request, parts, k, profile.name, generation.id)
+    digest = _request_digest(request, parts, k, profile.name, generation)
     position = SearchPosition.decode(request.page_token, digest) if request.page_token else None
     return Query(
         catalog=catalog,
@@ -295,7 +295,7 @@ def _request_digest(
     parts: tuple[search_pb2.QueryPart, ...],
     k: int,
     profile: str,
-    generation: str,
+    generation: common_pb2.Generation,
 ) -> bytes:
     same = search_pb2.SearchRequest(
         catalog=request.catalog,
@@ -309,7 +309,9 @@ def _request_digest(
         diversity=request.diversity,
         min_similarity=request.min_similarity,
     )
-    return _digest(_FORMAT, generation.encode(), same.SerializeToString(deterministic=True))
+    # All of the generation: a catalogue that is created anew has one of the same id.
+    frozen = generation.SerializeToString(deterministic=True)
+    return _digest(_FORMAT, frozen, same.SerializeToString(deterministic=True))
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -102,7 +102,9 @@ class ProductWriter:
             if (answer := await self._answered(request)) is not None:
                 return answer.revision
             if stored is None:
-                return None
+                # It may be gone by this request's own doing, by way of a retry that was quicker.
+                answer = await self._answered(request)
+                return answer.revision if answer is not None else None
             if etag:
                 products.check_etag(etag, stored.message())
             write = Write(
@@ -120,7 +122,12 @@ class ProductWriter:
     async def _answered(self, request: RequestKey | None) -> catalog_pb2.BatchUpsertProductsResponse | None:
         """What was answered to the same request before."""
         outcome = await self._store.outcome(request.key) if request else None
-        return request.opened(outcome, _Response) if request and outcome is not None else None
+        if request is None or outcome is None:
+            return None
+        answer = request.opened(outcome, _Response)
+        # Who wrote it may have died before it could be read.
+        await self._log.reach(answer.revision)
+        return answer
 
     async def _known(self, batch: Batch, catalog: str) -> dict[str, Known]:
         stored = await self._store.products(catalog, list(batch.drafts), with_rows=True)
@@ -148,7 +155,9 @@ class ProductWriter:
         """Write what differs from what there is; the last revision."""
         changing = batch.changing
         if not changing:
-            return self._log.head
+            # Another gateway may have written what there is, of which this one has not heard.
+            known = (plan.known.revision for plan in batch.plans.values() if plan.known)
+            return max((self._log.head, *known))
         labels = await self._labels(batch, changing, record.generation, clock)
         with clock.stage("duplicates"):
             found = await self._near_duplicates.find(record, batch.plans, batch.vectors)

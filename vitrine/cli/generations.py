@@ -57,7 +57,7 @@ def activate(
     wait: WaitOption = False,
     timeout: TimeoutOption = 86_400.0,
 ) -> None:
-    """Let searches use a generation, for all gateways at once."""
+    """Let searches use a generation, on all gateways within a second."""
     with session.client() as client:
         if wait:
             client.await_generation(generation, timeout_s=timeout)

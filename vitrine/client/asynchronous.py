@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any, Self, TypeVar
 
@@ -18,6 +17,7 @@ from vitrine.client import operations
 from vitrine.client.base import DEFAULT_SERVER, IN_FLIGHT, OUTAGE_S, BaseClient, ready_generation
 from vitrine.client.catalogs import Generation
 from vitrine.client.connection import TlsFiles
+from vitrine.client.in_flight import InFlight
 from vitrine.client.operations import Operation, Page, Response, Result, Timeouts
 from vitrine.client.patience import Patience
 from vitrine.client.products import Product, UpsertReport, batch_cutter, product_message
@@ -75,21 +75,22 @@ class AsyncClient(BaseClient):
     ) -> AsyncIterator[UpsertReport]:
         """The same for any number of products: they are read as they are written, and each call is reported.
 
-        Reports come in the order of the products. What was read after the last report may be written or not
-        when this is given up.
+        Reports come in the order of the products, and of a product that comes again the last version stays.
+        What was read after the last report may be written or not when this is given up.
         """
-        started: deque[asyncio.Task[UpsertReport]] = deque()
+        started: InFlight[asyncio.Task[UpsertReport]] = InFlight(IN_FLIGHT)
         try:
             async for batch in self._batches(products):
-                if len(started) == IN_FLIGHT:
-                    yield await started.popleft()
+                names = [message.name for message in batch]
+                while not started.has_room(names):
+                    yield await started.pop_oldest()
                 operation = operations.upsert(
                     self.catalog, batch, clear_photos=clear_photos, timeouts=self.timeouts
                 )
                 writing = self._patiently(operation, self._patience(patience_s))
-                started.append(asyncio.create_task(writing))
+                started.add(asyncio.create_task(writing), names)
             while started:
-                yield await started.popleft()
+                yield await started.pop_oldest()
         finally:
             for task in started:
                 task.cancel()

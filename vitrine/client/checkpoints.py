@@ -55,9 +55,15 @@ class Checkpoint:
                 self._confirmed[product_id] = found[0]
 
     def has(self, row: CatalogRow) -> bool:
-        """Whether the gateway has the row as it is."""
+        """Whether the gateway has the row as it is.
+
+        Once it has not, it has no later row of that product either: this one is written before.
+        """
         known = self._confirmed.get(row.product_id)
-        return known is not None and known == digest(row)
+        is_there = known is not None and known == digest(row)
+        if not is_there:
+            self._confirmed.pop(row.product_id, None)
+        return is_there
 
     def record(self, written: Iterable[tuple[CatalogRow, str]]) -> None:
         """Keep rows that are durable, with their product's etag."""

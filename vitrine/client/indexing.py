@@ -24,9 +24,10 @@ from services.mesh.errors import (
 from vitrine.catalogs.rows import CatalogRow, RowProblem
 from vitrine.client import operations
 from vitrine.client.asynchronous import AsyncClient
-from vitrine.client.batches import Cutter, batched
+from vitrine.client.batches import Cutter
 from vitrine.client.busy_hosts import BusyHosts
 from vitrine.client.checkpoints import Checkpoint
+from vitrine.client.in_flight import InFlight
 from vitrine.client.operations import NO_ANSWER, Operation, Response, Result
 from vitrine.client.products import (
     MAX_BATCH_BYTES,
@@ -118,7 +119,8 @@ async def index(
 
     A bad row is an outcome, never an error. What was written before and did not change is `unchanged`, so an
     interrupted run is merely run again; with a `checkpoint` such rows are not even sent. A product whose
-    photos could not be fetched for now is written again later, and has its outcome then.
+    photos could not be fetched for now is written again later, and has its outcome then. Of rows of one
+    product the last stays: it is written after the others, and none of them is written again.
 
     `on_outage` is called once each time that something is away and is waited for, with the error that said
     so, `on_busy` once for each host whose photos are, with its name.
@@ -157,6 +159,11 @@ class _Lot:
 
     rows: Sequence[CatalogRow | RowProblem]
     outcomes: Sequence[RowOutcome] = ()
+
+    @property
+    def products(self) -> set[str]:
+        """The ids of what is written."""
+        return {row.product_id for row in self.rows if isinstance(row, CatalogRow)}
 
 
 @dataclass(frozen=True)
@@ -203,23 +210,28 @@ class _Run:
             first_backoff_s=policy.first_backoff_s,
             max_backoff_s=max(_HOST_BACKOFF_S, policy.max_backoff_s),
         )
-        self._writing: set[asyncio.Task[list[RowOutcome]]] = set()
+        self._writing: InFlight[asyncio.Task[list[RowOutcome]]] = InFlight(policy.in_flight)
 
     async def outcomes(self) -> AsyncIterator[list[RowOutcome]]:
         """The outcomes of all rows."""
         while True:
             if given_up := self._given_up():
                 yield given_up
-            while len(self._writing) < self._policy.in_flight and (lot := await self._next()):
+            while self._writing.has_room() and (lot := await self._next()):
                 if lot.outcomes:
                     yield list(lot.outcomes)
+                products = lot.products
+                while not self._writing.has_room(products):
+                    for outcomes in await self._ended():
+                        yield outcomes
+                if superseded := self._drop(late for late in self._late if late.row.product_id in products):
+                    yield superseded
                 if lot.rows:
-                    self._writing.add(asyncio.create_task(self._write(lot.rows)))
+                    self._writing.add(asyncio.create_task(self._write(lot.rows)), products)
             if not self._writing and not self._late and self._is_read:
                 return
-            for task in await self._some():
-                if outcomes := task.result():
-                    yield outcomes
+            for outcomes in await self._some():
+                yield outcomes
 
     async def stop(self) -> None:
         """Leave what is being written."""
@@ -227,20 +239,23 @@ class _Run:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
 
-    async def _some(self) -> set[asyncio.Task[list[RowOutcome]]]:
-        """Calls that have ended, waited for until late rows have something to do."""
+    async def _some(self) -> list[list[RowOutcome]]:
+        """What calls gave that have ended, waited for until late rows have something to do."""
         wait_s = None
         # While no call can be added it is only their end that matters.
-        if self._late and len(self._writing) < self._policy.in_flight:
+        if self._late and self._writing.has_room():
             ready_at = min(self._hosts.ready_at(late.hosts) for late in self._late)
             wait_s = max(0.0, ready_at - time.monotonic())
         if not self._writing:
             await asyncio.sleep(wait_s or 0)
-            return set()
-        done, self._writing = await asyncio.wait(
-            self._writing, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        return done
+            return []
+        return await self._ended(wait_s)
+
+    async def _ended(self, wait_s: float | None = None) -> list[list[RowOutcome]]:
+        """What calls gave that have ended, one at least unless `wait_s` is over before."""
+        done, _ = await asyncio.wait(self._writing, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        self._writing.remove(*done)
+        return [outcomes for task in done if (outcomes := task.result())]
 
     async def _next(self) -> _Lot | None:
         """What is to be written next; None where that is nothing for now."""
@@ -285,6 +300,8 @@ class _Run:
 
     def _cutter(self) -> Cutter[CatalogRow | RowProblem]:
         return Cutter(
+            # A row that gives no product is alone with its number.
+            key=lambda row: row.product_id if isinstance(row, CatalogRow) else row.row_number,
             max_items=self._policy.batch_products,
             weight=lambda row: len(row.photos) + len(row.addresses) if isinstance(row, CatalogRow) else 0,
             max_weight=self._policy.batch_photos,
@@ -359,10 +376,15 @@ class _Run:
             for late in self._late
             if self._tries[late.row.product_id].since <= latest or self._hosts.are_given_up(late.hosts)
         ]
-        for late in over:
+        return self._drop(over)
+
+    def _drop(self, over: Iterable[_Late]) -> list[RowOutcome]:
+        """Write these no more; their outcomes are those of their last tries."""
+        dropped = list(over)
+        for late in dropped:
             self._late.remove(late)
-            del self._tries[late.row.product_id]
-        return [late.outcome for late in over]
+            self._tries.pop(late.row.product_id, None)
+        return [late.outcome for late in dropped]
 
 
 @dataclass(frozen=True)
@@ -442,13 +464,14 @@ def _host(name: Path | str) -> str:
 
 def _within_bytes(prepared: Sequence[_Prepared]) -> Iterator[list[_Prepared]]:
     """Cut a batch so that each call stays below the message limit."""
-    return batched(
-        prepared,
+    cutter = Cutter[_Prepared](
+        key=lambda product: product.row.product_id,
         # Their number was bounded when the batch was cut from the rows.
         max_items=len(prepared),
         weight=lambda product: product.message.ByteSize(),
         max_weight=MAX_BATCH_BYTES,
     )
+    return cutter.cut(prepared)
 
 
 class _Patience:

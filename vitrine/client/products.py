@@ -108,7 +108,8 @@ class UpsertReport:
         revision = 0
         for report in reports:
             outcomes += report.outcomes
-            revision = report.revision
+            # Calls that overlap need not end in their order.
+            revision = max(revision, report.revision)
         return cls(tuple(outcomes), revision)
 
 
@@ -235,7 +236,10 @@ def _near_duplicates(messages: Iterable[catalog_pb2.NearDuplicate]) -> tuple[Nea
 def batch_cutter() -> Cutter[catalog_pb2.Product]:
     """Cuts products into batches that one BatchUpsertProducts call takes."""
     return Cutter(
-        max_items=BATCH_PRODUCTS, weight=lambda message: message.ByteSize(), max_weight=MAX_BATCH_BYTES
+        key=lambda message: message.name,
+        max_items=BATCH_PRODUCTS,
+        weight=lambda message: message.ByteSize(),
+        max_weight=MAX_BATCH_BYTES,
     )
 
 

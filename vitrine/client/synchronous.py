@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
@@ -16,6 +15,7 @@ from vitrine.client import operations
 from vitrine.client.base import DEFAULT_SERVER, IN_FLIGHT, OUTAGE_S, BaseClient, ready_generation
 from vitrine.client.catalogs import Generation
 from vitrine.client.connection import TlsFiles
+from vitrine.client.in_flight import InFlight
 from vitrine.client.operations import Operation, Page, Response, Result, Timeouts
 from vitrine.client.patience import Patience
 from vitrine.client.products import Product, UpsertReport, batch_cutter, product_message
@@ -74,23 +74,24 @@ class Client(BaseClient):
     ) -> Iterator[UpsertReport]:
         """The same for any number of products: they are read as they are written, and each call is reported.
 
-        Reports come in the order of the products. What was read after the last report may be written or not
-        when this is given up.
+        Reports come in the order of the products, and of a product that comes again the last version stays.
+        What was read after the last report may be written or not when this is given up.
         """
-        started: deque[tuple[Operation[Any, UpsertReport], grpc.Future[Any]]] = deque()
+        started: InFlight[tuple[Operation[Any, UpsertReport], grpc.Future[Any]]] = InFlight(IN_FLIGHT)
         try:
             for batch in batch_cutter().cut(product_message(self.catalog, product) for product in products):
-                if len(started) == IN_FLIGHT:
-                    yield self._ended(*started.popleft(), patience_s)
+                names = [message.name for message in batch]
+                while not started.has_room(names):
+                    yield self._ended(*started.pop_oldest(), patience_s)
                 operation = operations.upsert(
                     self.catalog, batch, clear_photos=clear_photos, timeouts=self.timeouts
                 )
                 call = self._method(operation).future(
                     operation.request, timeout=operation.timeout_s, metadata=self._metadata()
                 )
-                started.append((operation, call))
+                started.add((operation, call), names)
             while started:
-                yield self._ended(*started.popleft(), patience_s)
+                yield self._ended(*started.pop_oldest(), patience_s)
         finally:
             for _, unfinished in started:
                 unfinished.cancel()

@@ -166,8 +166,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateGeneration(self, request, context):
-        """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way back is
-        as short, until it is deleted.
+        """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+        back is as short, until it is deleted.
 
         Errors:
         NOT_FOUND            the catalogue or the generation
@@ -195,9 +195,9 @@ class CatalogServiceServicer:
 
         Errors:
         INVALID_ARGUMENT     no product, or more than 256
-        FAILED_PRECONDITION  the request id was used for another request (reason REQUEST_ID_REUSED)
         NOT_FOUND            the catalogue
-        FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+        FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+        the request id was used for another request (reason REQUEST_ID_REUSED)
         UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
         Item errors:
         INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch

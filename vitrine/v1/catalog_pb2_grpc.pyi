@@ -73,8 +73,8 @@ class CatalogServiceStub:
                            embedder has no space at all
     """
     ActivateGeneration: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ActivateGenerationRequest, _catalog_pb2.ActivateGenerationResponse]
-    """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way back is
-    as short, until it is deleted.
+    """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+    back is as short, until it is deleted.
 
     Errors:
       NOT_FOUND            the catalogue or the generation
@@ -94,9 +94,9 @@ class CatalogServiceStub:
 
     Errors:
       INVALID_ARGUMENT     no product, or more than 256
-      FAILED_PRECONDITION  the request id was used for another request (reason REQUEST_ID_REUSED)
       NOT_FOUND            the catalogue
-      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+                           the request id was used for another request (reason REQUEST_ID_REUSED)
       UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
     Item errors:
       INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
@@ -184,8 +184,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
                            embedder has no space at all
     """
     ActivateGeneration: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ActivateGenerationRequest, _catalog_pb2.ActivateGenerationResponse]  # type: ignore[assignment]
-    """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way back is
-    as short, until it is deleted.
+    """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+    back is as short, until it is deleted.
 
     Errors:
       NOT_FOUND            the catalogue or the generation
@@ -205,9 +205,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     Errors:
       INVALID_ARGUMENT     no product, or more than 256
-      FAILED_PRECONDITION  the request id was used for another request (reason REQUEST_ID_REUSED)
       NOT_FOUND            the catalogue
-      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+                           the request id was used for another request (reason REQUEST_ID_REUSED)
       UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
     Item errors:
       INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
@@ -328,8 +328,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.ActivateGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ActivateGenerationResponse, _abc.Awaitable[_catalog_pb2.ActivateGenerationResponse]]:
-        """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way back is
-        as short, until it is deleted.
+        """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+        back is as short, until it is deleted.
 
         Errors:
           NOT_FOUND            the catalogue or the generation
@@ -361,9 +361,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
           INVALID_ARGUMENT     no product, or more than 256
-          FAILED_PRECONDITION  the request id was used for another request (reason REQUEST_ID_REUSED)
           NOT_FOUND            the catalogue
-          FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+          FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+                               the request id was used for another request (reason REQUEST_ID_REUSED)
           UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
         Item errors:
           INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch

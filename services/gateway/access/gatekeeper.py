@@ -104,20 +104,28 @@ class Gatekeeper:
             return await self._holder(key_id, fingerprint, peer)
         if self._tokens is not None and secret.count(".") == _TOKEN_DOTS:
             return self._tokens.caller(secret)
+        # It may be a guess at the admin key, which somebody has thought of.
+        network = self._admitted_stranger(peer)
+        self._strangers.take_now(network, STRANGERS_PER_S)
         raise Unauthenticated("the key is not valid", reason="KEY_INVALID")
 
     async def _holder(self, key_id: str, fingerprint: bytes, peer: str) -> Caller:
         if not self._keys.is_new(key_id):
             return await self._keys.caller(key_id, fingerprint)
-        network = network_of(peer)
-        wait_s = self._strangers.wait_s(network, STRANGERS_PER_S)
-        if wait_s > 0:
-            raise _too_many(STRANGERS_PER_S, wait_s)
+        network = self._admitted_stranger(peer)
         try:
             return await self._keys.caller(key_id, fingerprint)
         except Unauthenticated:
             self._strangers.take_now(network, STRANGERS_PER_S)
             raise
+
+    def _admitted_stranger(self, peer: str) -> str:
+        """The network of a caller whose key is not known; raises ResourceExhausted for too many such keys."""
+        network = network_of(peer)
+        wait_s = self._strangers.wait_s(network, STRANGERS_PER_S)
+        if wait_s > 0:
+            raise _too_many(STRANGERS_PER_S, wait_s)
+        return network
 
 
 def _too_many(rate_per_s: float, wait_s: float) -> ResourceExhausted:

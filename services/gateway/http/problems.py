@@ -43,9 +43,9 @@ _TITLES: dict[type[errors.VitrineError], str] = {
     errors.ResourceExhausted: "Too many requests",
     errors.Unavailable: "Unavailable",
 }
-# RFC 9110's phrases where Python's are older.
 # Names of fields may be the caller's own, of any length.
 _MAX_FIELD_CHARACTERS = 200
+# RFC 9110's phrases where Python's are older.
 _PHRASES = {413: "Content too large", 414: "URI too long"}
 _CHALLENGE = {"www-authenticate": 'Bearer realm="vitrine"'}
 

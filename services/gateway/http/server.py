@@ -33,6 +33,8 @@ async def serve(settings: Settings, gateway: Gateway) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Who calls is who connected: limits go by it, and anybody can write a header.
+        proxy_headers=False,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),

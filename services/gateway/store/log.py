@@ -138,6 +138,14 @@ class ChangeLog:
             if not self._followers:
                 self._followed.clear()
 
+    async def reach(self, revision: int) -> None:
+        """Return once all up to a revision of the log can be read, if need be in place of who wrote it.
+
+        Raises Unavailable.
+        """
+        if self._applied < revision:
+            await self._roll_forward()
+
     async def catch_up(self) -> None:
         """Notice what other gateways have written, and finish what one that died has left behind."""
         await self._notice(await self._store.applied())

@@ -140,6 +140,15 @@ class TestLimits:
         assert gate.store.reads == tries
         await keeper.admit(credential=Credential(good.text), peer="ipv4:10.0.0.8:4242")
 
+    async def test_who_guesses_the_admin_key_is_slowed_down(self, gate: Gate) -> None:
+        """An address that shows text of other forms is refused by limit after some."""
+        keeper = gate.keeper()
+        for number in range(int(STRANGERS_PER_S * 2)):
+            with pytest.raises(Unauthenticated):
+                await keeper.admit(credential=Credential(f"guess {number}"), peer=PEER)
+        with pytest.raises(ResourceExhausted):
+            await keeper.admit(credential=Credential("another guess"), peer=PEER)
+
     async def test_keys_in_use_are_not(self, gate: Gate) -> None:
         """A key that is known here works from an address that somebody tries keys from."""
         keeper = gate.keeper()

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import REGISTRY
-from structlog.testing import capture_logs
 
-from services.gateway.http import create_app, encoding
+from services.gateway.http import create_app, encoding, envelope
 from services.gateway.http.envelope import Envelope
 from services.mesh import deadline, errors, trace
 from tests.gateway.http.conftest import Gateway
 from tests.gateway.http.fakes import Flows, Gatekeeper, HttpSettings, Media, drawn
+from tests.log_lines import captured
 from vitrine.v1 import search_pb2
 
 SEARCH = "/v1/catalogs/demo:search"
@@ -128,11 +128,11 @@ async def test_the_domain_error_of_a_flow_is_a_problem(gateway: Gateway) -> None
     assert problem["trace_id"] == response.headers["trace-id"]
 
 
-async def test_an_unexpected_error_tells_nothing(gateway: Gateway) -> None:
+async def test_an_unexpected_error_tells_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """What went wrong inside is for our logs."""
     gateway.search.error = KeyError("secret")
-    with capture_logs() as lines:
-        response = await gateway.client.post(SEARCH, json=WORDS)
+    lines = captured(monkeypatch, envelope)
+    response = await gateway.client.post(SEARCH, json=WORDS)
     assert lines[0]["event"] == "unexpected error"
     assert (response.status_code, response.json()["reason"]) == (500, "INTERNAL")
     assert "secret" not in response.text

@@ -121,6 +121,7 @@ def _import(shop: Shop, catalogues: Sequence[Catalogue]) -> dict[str, object]:
         if ended.summary is None:
             killed = True
             progress(f"{each.name}: killed with the gateway, and run again")
+            shop.wait()
             ended = _index(shop, each, None)
             seconds += ended.seconds
         summaries[each.name] = ended.summary

@@ -47,6 +47,15 @@ class Shop:
                 return child
         raise SystemExit("the mesh has no gateway")
 
+    def wait(self) -> None:
+        """Return once it can be searched; ends the process when that does not come to pass."""
+        give_up = time.monotonic() + _START_TIMEOUT_S
+        command = [sys.executable, "-m", "vitrine", "status", "--json", "--server", self.server]
+        while subprocess.run(command, capture_output=True, check=False).returncode:
+            if self.up.poll() is not None or time.monotonic() > give_up:
+                raise SystemExit("the mesh did not start; run `vitrine up` to see why")
+            time.sleep(1)
+
     def product_ids(self) -> list[str]:
         """What is indexed."""
         with Client(self.server, catalog=CATALOG) as client:
@@ -62,7 +71,7 @@ def running(models_dir: Path, data_dir: Path) -> Iterator[Shop]:
         up = psutil.Popen(command, stdout=log, stderr=log, env=os.environ)
         shop = Shop(up)
         try:
-            _wait(shop)
+            shop.wait()
             yield shop
         finally:
             up.terminate()
@@ -79,12 +88,3 @@ def opened(catalog_dir: Path, models_dir: Path, data_dir: Path) -> Iterator[Shop
             [sys.executable, "-m", "vitrine", *command], check=True, stdout=subprocess.PIPE, env=os.environ
         )
         yield shop
-
-
-def _wait(shop: Shop) -> None:
-    give_up = time.monotonic() + _START_TIMEOUT_S
-    command = [sys.executable, "-m", "vitrine", "status", "--json", "--server", shop.server]
-    while subprocess.run(command, capture_output=True, check=False).returncode:
-        if shop.up.poll() is not None or time.monotonic() > give_up:
-            raise SystemExit("the mesh did not start; run `vitrine up` to see why")
-        time.sleep(1)

@@ -165,12 +165,12 @@ class CatalogFlow:
         """Delete a product."""
         catalog, product_id = names.parse_product(request.name, "name")
         revision = await self._writer.delete(
-            catalog, product_id, etag=request.etag, request=request_key(catalog, request)
+            catalog,
+            product_id,
+            etag=request.etag,
+            allow_missing=request.allow_missing,
+            request=request_key(catalog, request),
         )
-        if revision is None and not request.allow_missing:
-            raise NotFound(f"there is no {request.name}")
-        if revision is None:
-            revision = await self._store.applied()
         return pb.DeleteProductResponse(revision=revision)
 
     def _drafts(self, catalog: str, request: pb.BatchUpsertProductsRequest) -> list[Draft | pb.UpsertResult]:
@@ -218,7 +218,7 @@ class CatalogFlow:
             active_generation=record.generation,
             product_count=counts.products,
             photo_count=counts.photos,
-            revision=await self._store.applied(),
+            revision=(await self._store.bounds()).head,
             generations=[
                 await self._generation(record, each, counts.products) for each in record.generations
             ],

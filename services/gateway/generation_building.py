@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -13,7 +13,7 @@ from services.gateway.products import Known
 from services.gateway.store.interface import CatalogRecord, ProductChange, Store, StoredProduct
 from services.gateway.store.log import ChangeLog, Stale, Write
 from services.gateway.writing import grouped
-from services.mesh.errors import InvalidArgument, NotFound, Unavailable, VitrineError
+from services.mesh.errors import InvalidArgument, Unavailable, VitrineError
 from vitrine.v1 import common_pb2
 
 _log = structlog.get_logger()
@@ -58,19 +58,21 @@ class GenerationBuilder:
     ) -> Page | None:
         """Embed the next products, by id, that lack rows of a generation; None when none does after `after`.
 
-        A photo that cannot be embedded is left out. A product with one that may be embedded another time is
-        left for then. Raises what the store and the embedder as a whole raise.
+        A photo that the models refuse is left out. A product with one that may be embedded another time is
+        left for then: so is one whose picture is not to be had, since a host or a disk that is away for an
+        hour must not empty the generation. Raises what the store and the embedder as a whole raise.
         """
         lacking = await self._store.lacking(record.catalog, generation.id, after, PAGE_PRODUCTS)
         if not lacking:
             return None
-        known = {stored.product_id: Known.of(stored) for stored in lacking}
-        made = await self._made(record.catalog, known.values(), generation)
+        known = [Known.of(stored, record) for stored in lacking]
+        made = await self._made(record.catalog, known, generation)
         problem = next(
             (
-                f"{error.reason}: {error.message}"
-                for error in made.values()
-                if isinstance(error, VitrineError) and not _is_final(error)
+                f"{error.reason}: {error.message} (a photo of {each.product.name})"
+                for each in known
+                for photo in each.product.photos
+                if isinstance(error := made.get(photo.digest), VitrineError) and not _is_final(error)
             ),
             "",
         )
@@ -78,9 +80,12 @@ class GenerationBuilder:
         return Page(lacking[-1].product_id, written, problem)
 
     async def _made(
-        self, catalog: str, products: Iterable[Known], generation: common_pb2.Generation
+        self, catalog: str, products: Collection[Known], generation: common_pb2.Generation
     ) -> dict[str, ByModel | VitrineError]:
-        """New vectors of photos, or why they have none, by digest."""
+        """New vectors of photos, or why they have none, by digest.
+
+        Photos of a product that has to wait for another one's picture are not embedded yet.
+        """
         models = models_of([generation])
         lacking: dict[str, _Lacking] = {}
         for known in products:
@@ -97,9 +102,16 @@ class GenerationBuilder:
             except VitrineError as error:
                 if isinstance(error, Unavailable) and error.reason == "STORE_UNAVAILABLE":
                     raise
-                found[digest] = error
-        wanted = {digest: lacking[digest].models for digest in contents}
-        found |= await self._embedder.vectors(contents, wanted, models)
+                # Whatever is wrong with it now, nobody has looked at the picture itself.
+                found[digest] = Unavailable(error.message, reason=error.reason)
+        wanted = {
+            photo.digest: lacking[photo.digest].models
+            for known in products
+            if found.keys().isdisjoint(photo.digest for photo in known.product.photos)
+            for photo in known.product.photos
+            if photo.digest in lacking
+        }
+        found |= await self._embedder.vectors({digest: contents[digest] for digest in wanted}, wanted, models)
         for digest, made in found.items():
             if isinstance(made, VitrineError) and _is_final(made):
                 _log.warning(
@@ -125,7 +137,8 @@ class GenerationBuilder:
             changes = [
                 change
                 for each in stored.values()
-                if generation.id not in each.rows and (change := _change(each, generation, made)) is not None
+                if generation.id not in each.rows
+                and (change := _change(each, record, generation, made)) is not None
             ]
             try:
                 for group in grouped(changes):
@@ -147,10 +160,14 @@ class GenerationBuilder:
 
 
 def _change(
-    stored: StoredProduct, generation: common_pb2.Generation, made: Mapping[str, ByModel | VitrineError]
+    stored: StoredProduct,
+    record: CatalogRecord,
+    generation: common_pb2.Generation,
+    made: Mapping[str, ByModel | VitrineError],
 ) -> ProductChange | None:
     """The product as it is with rows of the generation, or None when it is left for another time."""
-    known = Known.of(stored)
+    known = Known.of(stored, record)
+    models = models_of([generation])
     vectors: dict[str, dict[ModelKey, common_pb2.Vector]] = {}
     for photo in known.product.photos:
         new = made.get(photo.digest, {})
@@ -159,6 +176,9 @@ def _change(
                 return None
             continue
         vectors[photo.digest] = {**known.vectors.get(photo.digest, {}), **new}
+        # The product has got it since the page was read.
+        if not models.keys() <= vectors[photo.digest].keys():
+            return None
     rows = rows_of(generation, known.product.photos, vectors)
     return ProductChange(
         stored.catalog,
@@ -171,5 +191,5 @@ def _change(
 
 
 def _is_final(error: VitrineError) -> bool:
-    """Whether trying again would not help."""
-    return isinstance(error, InvalidArgument | NotFound)
+    """Whether trying again would not help: the picture itself was refused."""
+    return isinstance(error, InvalidArgument)

@@ -2,8 +2,8 @@
 
 Products of deleted catalogues and rows of deleted generations are removed, and new generations are built.
 Every step leaves the catalogue in order, so that another gateway can go on from it. The lease keeps two
-gateways from doing the same work; should both think that they have it, what they write has preconditions, and
-the slower one finds its work done.
+gateways from doing the same work; should both think that they have it, what they write and remove has
+preconditions, and the slower one finds its work done.
 """
 
 from __future__ import annotations
@@ -91,8 +91,10 @@ class Keeper:
             while True:
                 self._nudged.clear()
                 if not await self._round():
+                    # `asyncio.wait_for` may swallow a cancellation before Python 3.12 (python/cpython#86296).
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._nudged.wait(), PERIOD_S)
+                        async with asyncio.timeout(PERIOD_S):
+                            await self._nudged.wait()
         finally:
             # Whoever comes next need not wait for the lease to end.
             with suppress(VitrineError):
@@ -168,7 +170,7 @@ class Keeper:
                     {(catalog, each.product_id): each.revision for each in stored},
                 )
             )
-        elif not await self._store.purge(catalog, (), MAX_PURGED_AT_ONCE):
+        elif not await self._store.purge(catalog, (), MAX_PURGED_AT_ONCE, at=record.revision):
             gone = CatalogChange(catalog, None)
             await self._log.write(Write(catalogs=(gone,), expected_catalogs={catalog: record.revision}))
             _log.info("catalogue removed", catalog=catalog)
@@ -177,7 +179,7 @@ class Keeper:
     async def _purge(self, record: CatalogRecord) -> bool:
         """Remove some rows of generations that a catalogue does not have any more."""
         keep = [each.generation.id for each in record.generations]
-        if await self._store.purge(record.catalog, keep, MAX_PURGED_AT_ONCE):
+        if await self._store.purge(record.catalog, keep, MAX_PURGED_AT_ONCE, at=record.revision):
             return True
         self._purged[record.catalog] = record.revision
         return False

@@ -135,8 +135,9 @@ class CatalogLifecycle:
         await self._change(catalog, reduced)
 
     async def _free_id(self, record: CatalogRecord) -> str:
-        """An id after those of a catalogue's generations that no rows of a deleted one have."""
-        number = 1 + max(int(each.generation.id.removeprefix("g")) for each in record.generations)
+        """An id that no generation of a catalogue has ever had."""
+        number = record.newest + 1
+        # A record from before that was counted may have had more: their rows tell of them.
         while await self._store.covered(record.catalog, f"g{number}"):
             number += 1
         return f"g{number}"

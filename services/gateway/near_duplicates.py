@@ -36,7 +36,7 @@ MAX_FOUND = 8
 """Near duplicates that are told of a product at most, the nearest."""
 # Shards have what was written before these long since.
 MAX_RECENT = 1_024
-MAX_CATALOGS = 16
+MAX_KINDS = 16
 MAX_SEARCHES = 64
 # Several photos of a product may be alike, and of what was alike once some may be gone.
 MAX_COMPARED = 4 * MAX_FOUND
@@ -70,7 +70,8 @@ class NearDuplicateFinder:
         self._store = store
         self._shards = shards
         self._cosine = cosine
-        self._recent: OrderedDict[str, tuple[_Photo, ...]] = OrderedDict()
+        # By catalogue and model: vectors of two models have nothing in common, perhaps not even their length.
+        self._recent: OrderedDict[tuple[str, str], tuple[_Photo, ...]] = OrderedDict()
 
     async def find(
         self, record: CatalogRecord, plans: Mapping[str, Plan], by_digest: Mapping[str, ByModel]
@@ -80,10 +81,20 @@ class NearDuplicateFinder:
         `plans` are all products of a batch: those that come later in it are told of those before them, as if
         they had been written one by one. `by_digest` has the vectors of their photos.
         """
+        try:
+            return await self._found(record, plans, by_digest)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the products are to be written
+            _log.error("near duplicates are not looked for", catalog=record.catalog, exc_info=error)
+            return {}
+
+    async def _found(
+        self, record: CatalogRecord, plans: Mapping[str, Plan], by_digest: Mapping[str, ByModel]
+    ) -> dict[str, list[catalog_pb2.NearDuplicate]]:
         photos = self._photos(record, plans, by_digest)
         if not photos:
             return {}
-        pairs = await asyncio.to_thread(_alike, photos, self._recent.get(record.catalog, ()), self._cosine)
+        recent = self._recent.get(_key(record, photos), ())
+        pairs = await asyncio.to_thread(_alike, photos, recent, self._cosine)
         pairs += await self._on_shards(record, photos)
         ids = {pair.product_id for pair in pairs}
         digests = {
@@ -106,9 +117,9 @@ class NearDuplicateFinder:
         """Let new photos be compared with those of products that were written just now."""
         photos = self._photos(record, plans, by_digest)
         if photos:
-            before = self._recent.pop(record.catalog, ())
-            self._recent[record.catalog] = (*before, *photos)[-MAX_RECENT:]
-            if len(self._recent) > MAX_CATALOGS:
+            key = _key(record, photos)
+            self._recent[key] = (*self._recent.pop(key, ()), *photos)[-MAX_RECENT:]
+            if len(self._recent) > MAX_KINDS:
                 self._recent.popitem(last=False)
 
     def _photos(
@@ -153,6 +164,11 @@ def merged(
         if each.product not in best or best[each.product].cosine < each.cosine:
             best[each.product] = each
     return sorted(best.values(), key=lambda each: (-each.cosine, each.product))[:MAX_FOUND]
+
+
+def _key(record: CatalogRecord, photos: Sequence[_Photo]) -> tuple[str, str]:
+    """The kind of some photos of a catalogue, all with vectors of one model."""
+    return record.catalog, photos[0].vector.model_digest
 
 
 def _search(record: CatalogRecord, photo: _Photo, cosine: float) -> vectorsearch_pb2.SearchVectorsRequest:

@@ -12,7 +12,7 @@ from services.gateway import attributes, masks
 from services.gateway.etags import etag_of
 from services.gateway.photo_vectors import ByModel, by_model
 from services.gateway.query import check_image
-from services.gateway.store.interface import ProductChange, StoredProduct
+from services.gateway.store.interface import CatalogRecord, ProductChange, StoredProduct
 from services.mesh import names, status
 from services.mesh.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, VitrineError
 from vitrine.v1 import catalog_pb2, common_pb2
@@ -134,7 +134,8 @@ def _check_photo(photo: catalog_pb2.Photo, max_image_bytes: int) -> None:
 class Known:
     """What the catalogue has of a product already.
 
-    `vectors` are those of its photos by digest, `generations` the ids of those that it has rows of.
+    `vectors` are those of its photos by digest, `generations` the ids of those of its catalogue's generations
+    that it has rows of.
     """
 
     revision: int
@@ -143,16 +144,21 @@ class Known:
     generations: frozenset[str]
 
     @classmethod
-    def of(cls, stored: StoredProduct) -> Known:
-        """From what the store has of it."""
+    def of(cls, stored: StoredProduct, record: CatalogRecord) -> Known:
+        """From what the store has of it.
+
+        Rows of a deleted generation stay until they are purged, and nobody writes them any more: what they
+        have under a photo's id may be another photo's. They count for nothing.
+        """
+        kept = stored.rows.keys() & {each.generation.id for each in record.generations}
         product = catalog_pb2.Product.FromString(stored.product)
         digests = {photo.id: photo.digest for photo in product.photos}
         vectors: dict[str, dict[tuple[str, str], common_pb2.Vector]] = {}
-        for rows in stored.rows.values():
-            for row in catalog_pb2.ProductRows.FromString(rows).photos:
+        for generation in kept:
+            for row in catalog_pb2.ProductRows.FromString(stored.rows[generation]).photos:
                 if row.photo_id in digests:
                     vectors.setdefault(digests[row.photo_id], {}).update(by_model(row.vectors))
-        return cls(stored.revision, product, vectors, frozenset(stored.rows))
+        return cls(stored.revision, product, vectors, frozenset(kept))
 
     @property
     def photos(self) -> dict[str, catalog_pb2.Photo]:

@@ -312,6 +312,7 @@ def _response(wanted: Query, found: Found, ranked: ranking.Ranking) -> search_pb
             found.revision,
             ranked.ranked,
             wanted.offset + len(response.hits) if wanted.diversity and ranked.ranked else None,
+            ranking.beliefs_of(ranked.response),
         )
         response.next_page_token = position.encode()
     return response

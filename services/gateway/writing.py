@@ -17,7 +17,8 @@ from services.gateway.products import Draft, Known, Plan, Vectors
 from services.gateway.ranking import Ranker
 from services.gateway.store.interface import MAX_ENTRY_BYTES, CatalogRecord, ProductChange, Store
 from services.gateway.store.log import ChangeLog, Replay, Stale, Write
-from services.mesh.errors import FailedPrecondition, Unavailable
+from services.mesh import names
+from services.mesh.errors import FailedPrecondition, NotFound, Unavailable
 from services.mesh.stages import StageClock
 from vitrine.v1 import catalog_pb2, common_pb2
 
@@ -69,7 +70,7 @@ class ProductWriter:
         for _ in range(MAX_ATTEMPTS):
             record = await living(self._store, catalog)
             # A failure may be this request's own doing, by way of a retry that was quicker.
-            if not batch.begin(await self._known(batch, catalog)) and (
+            if not batch.begin(await self._known(batch, record)) and (
                 (answer := await self._answered(request)) is not None
             ):
                 return answer
@@ -89,27 +90,35 @@ class ProductWriter:
         raise Unavailable("the products keep changing while they are being written", reason="CONTENTION")
 
     async def delete(
-        self, catalog: str, product_id: str, *, etag: str = "", request: RequestKey | None = None
-    ) -> int | None:
-        """Delete a product; the write's revision, or None when there is none.
+        self,
+        catalog: str,
+        product_id: str,
+        *,
+        etag: str = "",
+        allow_missing: bool = False,
+        request: RequestKey | None = None,
+    ) -> int:
+        """Delete a product; a revision at which there is none.
 
-        Raises Aborted (reason ETAG_MISMATCH) when it has another etag than is given, FailedPrecondition
-        (reason REQUEST_ID_REUSED) as `upsert`.
+        Raises NotFound when there is none and `allow_missing` is not set, Aborted (reason ETAG_MISMATCH) when
+        it has another etag than is given, FailedPrecondition (reason REQUEST_ID_REUSED) as `upsert`.
         """
         for _ in range(MAX_ATTEMPTS):
             stored = (await self._store.products(catalog, [product_id])).get(product_id)
             # Looked for afterwards: that there is none may be this request's own doing.
             if (answer := await self._answered(request)) is not None:
                 return answer.revision
-            if stored is None:
-                # It may be gone by this request's own doing, by way of a retry that was quicker.
-                answer = await self._answered(request)
-                return answer.revision if answer is not None else None
-            if etag:
+            if stored is None and not allow_missing:
+                raise NotFound(f"there is no {names.product_name(catalog, product_id)}")
+            if stored is None and request is None:
+                return await self._head()
+            if stored is not None and etag:
                 products.check_etag(etag, stored.message())
+            gone = ProductChange(catalog, product_id, product=None, rows=None)
             write = Write(
-                (ProductChange(catalog, product_id, product=None, rows=None),),
-                {(catalog, product_id): stored.revision},
+                # With nothing to delete, the outcome alone is kept: a retry must not delete what came later.
+                (gone,) if stored is not None else (),
+                {gone.key: stored.revision if stored is not None else 0},
                 request_key=request.key if request else "",
                 outcome=_sealing(request, lambda at: _Response(revision=at)),
             )
@@ -129,9 +138,15 @@ class ProductWriter:
         await self._log.reach(answer.revision)
         return answer
 
-    async def _known(self, batch: Batch, catalog: str) -> dict[str, Known]:
-        stored = await self._store.products(catalog, list(batch.drafts), with_rows=True)
-        return {product_id: Known.of(each) for product_id, each in stored.items()}
+    async def _head(self) -> int:
+        """The head of the log, once all up to it can be read: whatever was read before is not newer."""
+        head = (await self._store.bounds()).head
+        await self._log.reach(head)
+        return head
+
+    async def _known(self, batch: Batch, record: CatalogRecord) -> dict[str, Known]:
+        stored = await self._store.products(record.catalog, list(batch.drafts), with_rows=True)
+        return {product_id: Known.of(each, record) for product_id, each in stored.items()}
 
     async def _make_photos(self, batch: Batch, record: CatalogRecord, clock: StageClock) -> None:
         """Make vectors and pictures of new photos, each content once, in every generation's models."""
@@ -155,9 +170,7 @@ class ProductWriter:
         """Write what differs from what there is; the last revision."""
         changing = batch.changing
         if not changing:
-            # Another gateway may have written what there is, of which this one has not heard.
-            known = (plan.known.revision for plan in batch.plans.values() if plan.known)
-            return max((self._log.head, *known))
+            return await self._confirm(batch, record, request)
         labels = await self._labels(batch, changing, record.generation, clock)
         with clock.stage("duplicates"):
             found = await self._near_duplicates.find(record, batch.plans, batch.vectors)
@@ -177,6 +190,31 @@ class ProductWriter:
             revision = await self._write(batch, record, changes, request)
         self._near_duplicates.remember(record, changing, batch.vectors)
         return revision
+
+    async def _confirm(self, batch: Batch, record: CatalogRecord, request: RequestKey | None) -> int:
+        """A revision at which all is as was asked for, kept with the outcome of a request that has an id.
+
+        Without that, a retry would undo what others have written after the first try. Where every product
+        has failed there is no outcome to keep: a retry may do better.
+        """
+        found = {
+            (record.catalog, product_id): plan.known.revision
+            for product_id, plan in batch.plans.items()
+            if plan.known
+        }
+        if not found:
+            return await self._head()
+        if request is None:
+            # Another gateway may have written what there is, of which this one has not heard.
+            return max(self._log.head, *found.values())
+        return await self._log.write(
+            Write(
+                expected=found,
+                expected_catalogs={record.catalog: record.revision},
+                request_key=request.key,
+                outcome=_sealing(request, batch.response),
+            )
+        )
 
     async def _write(
         self,
@@ -223,15 +261,18 @@ class ProductWriter:
             first = _first_digest(plan.product)
             if plan.known is not None and first == _first_digest(plan.known.product):
                 labels[product_id] = plan.known.product.labels
-            elif not first:
-                labels[product_id] = ()
+                continue
+            # A photo that stays for its address may be one that the generation's models have refused.
+            vectors = batch.vectors.get(first, {})
+            found = [vectors[key] for key in models_of([generation]) if key in vectors]
+            if found:
+                inferred[product_id] = found
             else:
-                vectors = batch.vectors[first]
-                inferred[product_id] = [vectors[key] for key in models_of([generation]) if key in vectors]
+                labels[product_id] = ()
         if inferred:
             with clock.stage("classify"):
-                found = await self._classify(list(inferred.values()))
-            labels |= dict(zip(inferred, found, strict=True))
+                classified = await self._classify(list(inferred.values()))
+            labels |= dict(zip(inferred, classified, strict=True))
         return labels
 
     async def _classify(self, photos: Sequence[Vectors]) -> Sequence[Sequence[common_pb2.Label]]:

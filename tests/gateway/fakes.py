@@ -68,7 +68,7 @@ class Fault:
 
 
 class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Content that begins with `bad` is no picture; `digest` is that of all default models.
+    """Content that begins with `bad` or is `refused` is no picture; `digest` is that of all default models.
 
     `others` are digests of models that are served beside these; after `hang_after` calls none is answered.
     """
@@ -81,6 +81,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         self.images = 0
         self.asked: list[embedder_pb2.EmbedImagesRequest] = []
         self.hang_after: int | None = None
+        self.refused: list[bytes] = []
 
     async def ListModels(self, request: Any, context: Any) -> embedder_pb2.ListModelsResponse:
         await self.fault.strike()
@@ -126,7 +127,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
                 raise FailedPrecondition(f"no model {name}", reason="MODEL_MISSING")
         if content.startswith(b"unlucky"):
             return embedder_pb2.Embedding(status=status.to_item(Unavailable("the worker died")))
-        if content.startswith(b"bad"):
+        if content.startswith(b"bad") or content in self.refused:
             return embedder_pb2.Embedding(status=status.to_item(InvalidArgument("image", "is not a picture")))
         return embedder_pb2.Embedding(
             vectors=[

@@ -149,6 +149,25 @@ class SlowStore:
         return getattr(self._store, name)
 
 
+class OvertakenStore:
+    """Before it gives entries for the first time, others write five and keep one of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_overtaken = False
+
+    async def entries(self, after: int) -> Sequence[Entry]:
+        if not self.is_overtaken:
+            self.is_overtaken = True
+            for number in range(5):
+                await commit(self._store, written(f"theirs-{number}"))
+            await self._store.trim(1)
+        return await self._store.entries(after)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 class StoreSuite:
     async def test_a_new_store_is_empty(self, store: Store) -> None:
         """Nothing is in a new store, and its log begins at 0."""
@@ -316,16 +335,33 @@ class StoreSuite:
     async def test_old_generations_are_purged(self, store: Store) -> None:
         """Rows of generations that are not kept go bit by bit, and no older entry brings them back."""
         entries = [await commit(store, written(f"p{i}", rows={"g1": b"1", "g2": b"2"})) for i in range(5)]
-        await commit(store, written("x", catalog="other"))
-        assert await store.purge("shop", {"g2", "g3"}, 3) == 3
-        assert await store.purge("shop", {"g2", "g3"}, 3) == 2
-        assert await store.purge("shop", {"g2", "g3"}, 3) == 0
+        shop, other = (CatalogChange(each, record(each, "g2", "g3")) for each in ("shop", "other"))
+        await commit(store, written("x", catalog="other"), catalogs=[shop, other])
+        assert await store.purge("shop", {"g2", "g3"}, 3, at=6) == 3
+        assert await store.purge("shop", {"g2", "g3"}, 3, at=6) == 2
+        assert await store.purge("shop", {"g2", "g3"}, 3, at=6) == 0
         await store.apply(entries[0])
         assert await store.covered("shop", "g1") == 0
         assert await store.covered("shop", "g2") == 5
         assert await store.covered("other", "g1") == 1
-        assert await store.purge("shop", (), 100) == 5
+        await commit(store, catalogs=[CatalogChange("shop", replace(record("shop", "g2"), is_deleting=True))])
+        assert await store.purge("shop", (), 100, at=7) == 5
         assert set(await contents(store)) == {("other", "x"), *(("shop", f"p{i}") for i in range(5))}
+
+    async def test_whoever_is_overtaken_purges_nothing(self, store: Store) -> None:
+        """Rows are removed as of the newest record alone: not of an older one, nor of one that is gone."""
+        await commit(store, written("a"), catalogs=[CatalogChange("shop", record("shop"))])
+        grown = CatalogChange("shop", record("shop", "g1", "g2"))
+        await commit(store, written("a", rows={"g2": b"2"}), catalogs=[grown])
+        assert await store.purge("shop", {"g1"}, 100, at=1) == 0
+        assert await store.covered("shop", "g2") == 1
+        await commit(store, catalogs=[CatalogChange("shop", record("shop"))])
+        assert await store.purge("shop", {"g1"}, 100, at=3) == 1
+        assert await store.covered("shop", "g2") == 0
+        await commit(store, catalogs=[CatalogChange("shop", None)])
+        for revision in (0, 3, 4):
+            assert await store.purge("shop", (), 100, at=revision) == 0
+        assert await store.covered("shop", "g1") == 1
 
     async def test_one_holds_a_lease(self, store: Store) -> None:
         """Whoever has a lease keeps it by asking again; others get it when it has run out."""
@@ -465,6 +501,45 @@ class StoreSuite:
             for entry in await store.entries(0)
         ] == [(1, ["art"]), (0, ["shop"]), (0, ["shop"]), (2, [])]
 
+    async def test_a_write_without_changes_keeps_its_outcome(self, log: ChangeLog, store: Store) -> None:
+        """It is an entry when what it has seen is at the head, and is answered again by its key."""
+        key = ("shop", "a")
+        first = await log.write(Write((written("a"),), {key: 0}))
+        unchanged = Write(expected={key: first}, request_key="key", outcome=lambda at: str(at).encode())
+        assert await log.write(unchanged) == 2
+        assert await store.outcome("key") == b"2"
+        (entry,) = await store.entries(1)
+        assert (entry.changes, entry.catalogs) == ((), ())
+        assert (await contents(store))[key][0] == first
+        with pytest.raises(Replay):
+            await log.write(unchanged)
+        await log.write(Write((written("a", "new"),), {key: first}))
+        with pytest.raises(Replay):
+            await log.write(unchanged)
+        with pytest.raises(Stale):
+            await log.write(replace(unchanged, request_key="other"))
+        assert await store.outcome("other") is None
+
+    async def test_what_a_write_has_seen_does_not_change_beside_it(self, log: ChangeLog) -> None:
+        """Writes that wait together do not share an entry where one has seen what another changes."""
+        key = ("shop", "a")
+        first = await log.write(Write((written("a"),), {key: 0}))
+
+        def unchanged(request_key: str) -> Write:
+            return Write(expected={key: first}, request_key=request_key)
+
+        writes = [
+            unchanged("one"),
+            unchanged("two"),
+            Write((written("b"),), {("shop", "b"): 0}),
+            Write((written("a", "new"),), {key: first}),
+            unchanged("three"),
+            Write((written("c"),), {("shop", "c"): 0}),
+        ]
+        results = await asyncio.gather(*(log.write(write) for write in writes), return_exceptions=True)
+        assert isinstance(results.pop(4), Stale)
+        assert results == [2, 2, 2, 3, 4]
+
     async def test_what_others_write_meanwhile_is_looked_at(self, store: Store) -> None:
         """An entry never goes behind one that came after its preconditions were looked at."""
         slow = SlowStore(store)
@@ -520,6 +595,30 @@ class StoreSuite:
         async with log.running(lambda: None):
             assert await asyncio.wait_for(log.write(Write((written("a"),))), 60) == 6
         assert len(await contents(store)) == 6
+
+    async def test_a_writer_survives_being_overtaken(self, store: Store) -> None:
+        """A log that others wrote on and trimmed between two looks at it ends no gateway."""
+        overtaken = OvertakenStore(store)
+        log = ChangeLog(cast(Store, overtaken), keep_entries=1_000)
+        await commit(store, written("a"))
+        await asyncio.wait_for(log.start(), 60)
+        assert (overtaken.is_overtaken, log.head) == (True, 6)
+        overtaken.is_overtaken = False
+        async with log.running(lambda: None):
+            await commit(store, written("b"))
+            assert await asyncio.wait_for(log.write(Write((written("c"),))), 60) == 13
+
+    async def test_a_log_that_is_too_short_is_told(self, store: Store) -> None:
+        """Projections that are beyond the log, as none should be, are an error and no endless search."""
+
+        async def applied() -> int:
+            return 5
+
+        await commit(store, written("a"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "applied", applied)
+            with pytest.raises(OutOfRange):
+                await asyncio.wait_for(ChangeLog(store, keep_entries=1_000).start(), 60)
 
     async def test_a_dead_writers_tail_is_finished_while_somebody_follows(
         self, store: Store, monkeypatch: pytest.MonkeyPatch

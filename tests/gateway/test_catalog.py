@@ -519,6 +519,70 @@ async def test_a_deletion_can_be_repeated(rig: Rig) -> None:
     assert (await _delete(rig, "p1", allow_missing=True)).revision > first.revision
 
 
+async def test_what_changed_nothing_is_done_once_too(rig: Rig) -> None:
+    """A retry of it does not undo what others have written after the first try."""
+    await rig.upsert(item("p1", title="ours"))
+    request_id = str(uuid.uuid4())
+    first = await rig.upsert(item("p1", title="ours"), request_id=request_id)
+    assert first.results[0].unchanged
+    await rig.upsert(item("p1", title="theirs"))
+    again = await rig.upsert(item("p1", title="ours"), request_id=request_id)
+    assert (again.results, again.revision) == (first.results, first.revision)
+    assert (await rig.get("p1")).title == "theirs"
+    request_id = str(uuid.uuid4())
+    gone = await _delete(rig, "p2", allow_missing=True, request_id=request_id)
+    await rig.upsert(item("p2"))
+    assert await _delete(rig, "p2", allow_missing=True, request_id=request_id) == gone
+    await rig.get("p2")
+
+
+async def test_what_failed_can_be_tried_again_with_its_id(rig: Rig) -> None:
+    """A deletion of what is not there and a batch of which nothing was written keep no outcome."""
+    request_id = str(uuid.uuid4())
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await _delete(rig, "p1", request_id=request_id)
+    unlucky = item("p1", photos=[b"unlucky"])
+    request_id = str(uuid.uuid4())
+    head = (await rig.store.bounds()).head
+    for _ in range(2):
+        response = await rig.upsert(unlucky, request_id=request_id)
+        assert response.results[0].status.code == code_pb2.UNAVAILABLE
+        assert response.revision == head
+    assert await rig.store.bounds() == interface.Bounds(0, head)
+
+
+async def test_confirmations_that_race_writers_are_true(rig: Rig) -> None:
+    """A product that is told to be unchanged, or gone, was so at the revision that is told."""
+    await rig.upsert(item("p1", title="ours"))
+
+    title = "ours"
+    for number in range(8):
+        mine = rig.upsert(item("p1", title=title), request_id=str(uuid.uuid4()))
+        theirs = rig.upsert(item("p1", title=f"t{number}"))
+        confirmed, written = await asyncio.gather(mine, theirs)
+        if confirmed.results[0].unchanged:
+            assert confirmed.revision < written.revision
+        title = (await rig.get("p1")).title
+
+
+async def test_a_gateway_that_has_not_heard_of_a_write_confirms_it_all_the_same(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """The revision that it tells is one at which the state that it confirms can be seen."""
+    async with rigged(tmp_path) as other:
+        written = await other.upsert(item("p1", photos=[photo(1)]))
+        assert (await rig.upsert(item("p1", photos=[photo(1)]))).revision >= written.revision
+        refused = item("p1")
+        refused.product.etag = "other"
+        await other.upsert(item("p1", title="new"))
+        assert (await rig.upsert(refused)).revision == (await other.store.bounds()).head
+        deleted = await _delete(other, "p1")
+        read = await rig.gateway.catalog.get_catalog(catalog_pb2.GetCatalogRequest(name=CATALOG))
+        assert (read.catalog.product_count, read.catalog.revision) == (0, deleted.revision)
+        assert (await _delete(rig, "p1", allow_missing=True)).revision >= deleted.revision
+
+
 async def test_a_read_mask_narrows_what_is_read(rig: Rig) -> None:
     """Of one product and of a list; the name is always there."""
     await rig.upsert(item("p1", photos=[photo(1)], title="Shoe", price=1))

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from services.gateway import keeper
-from services.gateway.assembly import assembled
+from services.gateway.assembly import Gateway, assembled
 from services.gateway.store.database import SqliteDatabase
+from services.gateway.store.interface import Store
 from services.gateway.store.sqlite import SqliteStore
 from services.mesh.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from tests.gateway.fakes import DIMENSIONS, photo
@@ -49,6 +52,19 @@ async def shop(tmp_path: Path) -> AsyncIterator[Rig]:
     async with rigged(tmp_path) as made:
         await made.fill(12)
         yield made
+
+
+@asynccontextmanager
+async def beside(rig: Rig) -> AsyncIterator[Gateway]:
+    """Another gateway on the same store."""
+    store = SqliteStore(await SqliteDatabase.open(rig.settings.data_dir / "catalog.db"))
+
+    def failed() -> None:
+        raise AssertionError("the second gateway failed")
+
+    async with assembled(rig.settings, on_failure=failed, store=store) as gateway:
+        yield gateway
+    await store.close()
 
 
 async def test_a_deletion_is_finished_by_another_gateway(tmp_path: Path) -> None:
@@ -216,13 +232,155 @@ async def test_a_photo_that_cannot_be_embedded_holds_up_nothing(tmp_path: Path) 
     """Its product is in the new generation without it."""
     async with rigged(tmp_path) as rig:
         await rig.fill(6)
-        lost = (await rig.get("p2")).photos[0]
-        (tmp_path / "media" / lost.media_path.rpartition("/")[2]).unlink()
         serve(rig, "d2")
+        rig.embedder.refused = [photo(2)]
         await add_generation(rig)
         await until_ready(rig, "g2")
         await rig.sync()
         check_rows(rig, "g2", "d2", {f"p{i}": [photo(i)] if i != 2 else [] for i in range(6)})
+
+
+async def _problem(rig: Rig) -> str:
+    """Why the second generation is not built, once there is a reason."""
+    found = ""
+
+    async def stands() -> bool:
+        nonlocal found
+        found = (await catalog_of(rig)).generations[1].problem
+        return bool(found)
+
+    await until(stands)
+    return found
+
+
+async def test_a_picture_that_is_gone_is_waited_for(tmp_path: Path) -> None:
+    """Its product is named, the others are built, and all is done once the photo is taken from it."""
+    async with rigged(tmp_path) as rig:
+        await rig.fill(6)
+        lost = (await rig.get("p2")).photos[0]
+        (tmp_path / "media" / lost.media_path.rpartition("/")[2]).unlink()
+        serve(rig, "d2")
+        await add_generation(rig)
+        problem = await _problem(rig)
+        assert problem.startswith("NOT_FOUND")
+        assert "catalogs/shop/products/p2" in problem
+
+        async def others_are_built() -> bool:
+            return (await catalog_of(rig)).generations[1].product_count == 5
+
+        await until(others_are_built)
+        assert await states(rig) == {"g1": ACTIVE, "g2": BUILDING}
+        await rig.upsert(item("p2", clear_photos=True))
+        await until_ready(rig, "g2")
+        await rig.upsert(item("p2", photos=[photo(2)]))
+        check_rows(rig, "g2", "d2", {f"p{i}": [photo(i)] for i in range(6)})
+
+
+async def test_a_host_that_refuses_for_a_while_takes_no_photo_away(tmp_path: Path) -> None:
+    """The generation waits until the host of its pictures gives them again, and embeds nothing twice."""
+    here = ["127.0.0.1"]
+    async with (
+        serving() as host,
+        rigged(tmp_path, fetch_allowed_hosts=here, media_redirect_hosts=here) as rig,
+    ):
+        host.replies = {"/1": reply(200, photo(1)), "/2": reply(200, photo(2))}
+        await rig.create()
+        linked = item("p1")
+        for path in host.replies:
+            linked.product.photos.add().image.uri = host.here + path
+        await rig.upsert(linked)
+        host.replies["/2"] = reply(403)
+        serve(rig, "d2")
+        rig.embedder.images = 0
+        await add_generation(rig)
+        assert (await _problem(rig)).startswith("URI_NOT_FOUND")
+        assert await rig.store.covered("shop", "g2") == 0
+        host.replies["/2"] = reply(200, photo(2))
+        await until_ready(rig, "g2")
+        await rig.sync()
+        check_rows(rig, "g2", "d2", {"p1": [photo(1), photo(2)]})
+        assert rig.embedder.images == 2
+
+
+async def test_a_photo_that_comes_while_its_product_is_embedded_is_not_lost(tmp_path: Path) -> None:
+    """What was made for the product as it was does not make it ready as it is."""
+    async with serving() as host, rigged(tmp_path, fetch_allowed_hosts=["127.0.0.1"]) as rig:
+        host.replies = {"/1": reply(200, photo(1))}
+        await rig.create()
+        linked = item("p1")
+        linked.product.photos.add().image.uri = f"{host.here}/1"
+        await rig.upsert(linked)
+        linked.product.photos.add().image.content = photo(2)
+        read, raced = rig.store.lacking, asyncio.Event()
+
+        async def late(*asked: Any) -> Any:
+            stored = await read(*asked)
+            if stored and not raced.is_set():
+                raced.set()
+                await rig.upsert(linked)
+            return stored
+
+        serve(rig, "d2")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rig.store, "lacking", late, raising=False)
+            await add_generation(rig)
+            await until_ready(rig, "g2")
+        assert raced.is_set()
+        await rig.sync()
+        check_rows(rig, "g1", "d1", {"p1": [photo(1), photo(2)]})
+        check_rows(rig, "g2", "d2", {"p1": [photo(1), photo(2)]})
+
+
+async def test_a_photo_without_vectors_comes_first(tmp_path: Path) -> None:
+    """Kept for its address, and refused by the only models there are: nothing is inferred from it."""
+    async with serving() as host, rigged(tmp_path, fetch_allowed_hosts=["127.0.0.1"]) as rig:
+        host.replies = {f"/{i}": reply(200, photo(i)) for i in (1, 2, 3)}
+
+        def linked(product_id: str, *numbers: int) -> catalog_pb2.UpsertProduct:
+            made = item(product_id)
+            for number in numbers:
+                made.product.photos.add().image.uri = f"{host.here}/{number}"
+            return made
+
+        await rig.create()
+        await rig.upsert(linked("p1", 1, 2))
+        serve(rig, "d2")
+        rig.embedder.refused = [photo(2)]
+        await add_generation(rig)
+        await until_ready(rig, "g2")
+        await rig.sync()
+        await activate(rig, "g2")
+        await drop_generation(rig, "g1")
+        await until_purged(rig, "g1")
+        response = await rig.upsert(linked("p1", 2, 1), linked("p2", 3))
+        assert not any(result.status.code for result in response.results)
+        assert not (await rig.get("p1")).labels
+        assert (await rig.get("p2")).labels
+        assert len((await rig.get("p1")).photos) == 2
+        check_rows(rig, "g2", "d2", {"p1": [photo(1)], "p2": [photo(3)]})
+
+
+async def test_rows_of_a_deleted_generation_count_for_nothing(tmp_path: Path) -> None:
+    """While they wait to be removed, a photo's id may have come to mean another photo."""
+
+    def named(**photos: bytes) -> catalog_pb2.UpsertProduct:
+        made = item("p1")
+        for photo_id, content in photos.items():
+            made.product.photos.add(id=photo_id).image.content = content
+        return made
+
+    async with rigged(tmp_path) as rig:
+        await rig.create()
+        await rig.upsert(named(front=photo(1)))
+        rig.embedder.spaces = ["clip"]
+        await add_generation(rig)
+        await until_ready(rig, "g2")
+        with idle(rig):
+            await drop_generation(rig, "g2")
+            await rig.upsert(named(front=photo(2)))
+            await rig.upsert(named(front=photo(2), back=photo(3)))
+            assert await rig.store.covered("shop", "g2") == 1
+        check_rows(rig, "g1", "d1", {"p1": [photo(2), photo(3)]})
 
 
 async def test_a_build_is_resumed_by_another_gateway(tmp_path: Path) -> None:
@@ -250,12 +408,7 @@ async def test_a_build_is_resumed_by_another_gateway(tmp_path: Path) -> None:
 
 async def test_two_gateways_do_the_work_of_one(shop: Rig) -> None:
     """Of several on a store one builds, and either is asked how far it is."""
-    store = SqliteStore(await SqliteDatabase.open(shop.settings.data_dir / "catalog.db"))
-
-    def failed() -> None:
-        raise AssertionError("the second gateway failed")
-
-    async with assembled(shop.settings, on_failure=failed, store=store) as other:
+    async with beside(shop) as other:
         serve(shop, "d2")
         shop.embedder.images = 0
         request = catalog_pb2.CreateGenerationRequest(parent=CATALOG)
@@ -264,11 +417,10 @@ async def test_two_gateways_do_the_work_of_one(shop: Rig) -> None:
         read = await other.catalog.get_catalog(catalog_pb2.GetCatalogRequest(name=CATALOG))
         assert read.catalog.generations[-1].state == READY
         assert shop.embedder.images == 12
-    await store.close()
 
 
 async def test_a_deleted_generation_leaves_nothing(shop: Rig) -> None:
-    """Its rows go everywhere, and the next one does not find them under its own id."""
+    """Its rows go everywhere, and the next one is built under an id of its own."""
     serve(shop, "d2")
     await add_generation(shop)
     await until_ready(shop, "g2")
@@ -280,9 +432,69 @@ async def test_a_deleted_generation_leaves_nothing(shop: Rig) -> None:
     shop.embedder.others = []
     serve(shop, "d3")
     await add_generation(shop)
-    await until_ready(shop, "g2")
+    await until_ready(shop, "g3")
     await shop.sync()
-    check_rows(shop, "g2", "d3", {f"p{i}": [photo(i)] for i in range(12)})
+    check_rows(shop, "g2", "d2", {})
+    check_rows(shop, "g3", "d3", {f"p{i}": [photo(i)] for i in range(12)})
+
+
+async def test_a_keeper_that_stood_still_harms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes on with an old record removes no rows of a generation that was built meanwhile."""
+    monkeypatch.setattr(keeper, "LEASE_S", 0)
+    stands, resumed, gone_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    async with rigged(tmp_path) as rig:
+        purge = rig.store.purge
+
+        async def slow_purge(*args: Any, **options: Any) -> int:
+            stands.set()
+            await resumed.wait()
+            found: int = await purge(*args, **options)
+            gone_on.set()
+            return found
+
+        monkeypatch.setattr(rig.store, "purge", slow_purge, raising=False)
+        await rig.fill(12)
+        await asyncio.wait_for(stands.wait(), 60)
+        async with beside(rig) as other:
+            serve(rig, "d2")
+            await other.catalog.create_generation(catalog_pb2.CreateGenerationRequest(parent=CATALOG))
+            await until_ready(rig, "g2")
+            resumed.set()
+            await asyncio.wait_for(gone_on.wait(), 60)
+            assert await rig.store.covered("shop", "g2") == 12
+
+
+class BusyStore:
+    """Whoever wants a lease of it hears that another one has it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def lease(self, *_: object) -> bool:
+        self.asked.set()
+        return False
+
+
+async def test_a_keeper_that_is_nudged_as_it_ends_does_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far the nudge has come by then."""
+    monkeypatch.setattr(keeper, "PERIOD_S", 3600)
+
+    async def run(turns: int) -> None:
+        store = BusyStore()
+        made = keeper.Keeper(store=cast(Store, store), log=cast(Any, None), builder=cast(Any, None))
+        async with made.running(lambda: None):
+            await store.asked.wait()
+            made.nudge()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    for turns in range(6):
+        task = asyncio.create_task(run(turns))
+        done, _ = await asyncio.wait([task], timeout=60)
+        assert done == {task}
+        await task
 
 
 async def test_a_build_that_is_given_up_stops(shop: Rig) -> None:

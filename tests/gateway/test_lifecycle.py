@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.gateway import keeper
+from services.gateway.store.interface import CatalogChange, Entry
 from services.mesh.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from tests.gateway.fakes import photo
 from tests.gateway.generation_rigs import (
@@ -18,6 +20,7 @@ from tests.gateway.generation_rigs import (
     drop_generation,
     idle,
     serve,
+    until_purged,
     until_ready,
 )
 from tests.gateway.rigs import CATALOG, Rig, ids, image, item, rigged
@@ -127,12 +130,29 @@ async def test_generations_are_few_and_different(shop: Rig) -> None:
             await attempt
 
 
-async def test_an_id_is_not_taken_again_while_its_rows_are_there(shop: Rig) -> None:
-    """A generation that comes before the rows of a deleted one are removed has another id."""
+async def test_an_id_is_never_taken_again(shop: Rig) -> None:
+    """Each generation of a catalogue has another one, however many were deleted before."""
+    for number in (2, 3):
+        serve(shop, f"d{number}")
+        assert (await add_generation(shop)).generation.id == f"g{number}"
+        await drop_generation(shop, f"g{number}")
+        await until_purged(shop, f"g{number}")
+    serve(shop, "d2")
+    assert (await add_generation(shop)).generation.id == "g4"
+
+
+async def test_an_old_record_spares_rows_that_are_left(shop: Rig) -> None:
+    """One that did not count the generations it has had gives no id that rows of a deleted one have."""
     serve(shop, "d2")
     await add_generation(shop)
     await until_ready(shop, "g2")
     with idle(shop):
         await drop_generation(shop, "g2")
+        counted = await shop.store.catalog("shop")
+        assert counted is not None
+        old = CatalogChange("shop", replace(counted, newest=0))
+        entry = Entry((await shop.store.bounds()).head + 1, 1, catalogs=(old,))
+        await shop.store.append(entry)
+        await shop.store.apply(entry)
         serve(shop, "d3")
         assert (await add_generation(shop)).generation.id == "g3"

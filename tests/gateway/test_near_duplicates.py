@@ -7,7 +7,8 @@ import pytest
 
 from services.gateway import near_duplicates
 from services.mesh.errors import Unavailable
-from tests.gateway.fakes import photo, vector_of
+from tests.gateway.fakes import DIMENSIONS, photo, vector_of
+from tests.gateway.generation_rigs import activate, add_generation, serve, until_ready
 from tests.gateway.rigs import CATALOG, Rig, item, rigged
 from vitrine.v1 import catalog_pb2
 
@@ -121,6 +122,32 @@ async def test_shards_that_fail_do_not_fail_a_write(rig: Rig) -> None:
     [result] = await _write(rig, item("p2", photos=[photo(1)]))
     assert not result.status.code
     assert [each.cosine for each in result.near_duplicates] == [1]
+
+
+async def test_photos_are_compared_within_one_model(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before another generation was activated is of another model, of another length."""
+    await rig.upsert(item("p1", photos=[photo(1)]))
+    monkeypatch.setitem(DIMENSIONS, "clip", 12)
+    serve(rig, "d2")
+    await add_generation(rig)
+    await until_ready(rig, "g2")
+    await rig.sync()
+    await activate(rig, "g2")
+    [by_shards] = await _write(rig, item("p2", photos=[photo(1)]))
+    assert _found(by_shards.near_duplicates) == [("p1", 1)]
+    [by_memory] = await _write(rig, item("p3", photos=[photo(1)]))
+    assert _found(by_memory.near_duplicates) == [("p1", 1), ("p2", 1)]
+
+
+async def test_a_search_that_breaks_does_not_fail_a_write(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the product is written, and nothing told."""
+    await _write(rig, item("p1", photos=[photo(1)]))
+    with monkeypatch.context() as broken:
+        broken.delattr(near_duplicates, "_alike")
+        [result] = await _write(rig, item("p2", photos=[photo(1)]))
+    assert not result.status.code
+    assert not result.near_duplicates
+    assert len((await rig.get("p2")).photos) == 1
 
 
 async def test_nothing_is_looked_for_where_that_is_turned_off(tmp_path: Path) -> None:

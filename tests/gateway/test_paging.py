@@ -49,6 +49,8 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 @pytest.mark.parametrize(
     ("score", "revision", "flags", "rest"),
     [
+        (1.0, 1, 1, b"\0"),
+        (1.0, 1, 1, b"\1\0pgarbage"),
         (1.0, 1, 2, b""),
         (1.0, 1, 3, b"\0"),
         (math.nan, 1, 1, b"p"),
@@ -61,7 +63,7 @@ def test_a_forged_token_is_refused(score: float, revision: int, flags: int, rest
     digest = bytes(DIGEST_BYTES)
     position = struct.pack(f"<{DIGEST_BYTES}sdqB", digest, score, revision, flags)
     forged = position + rest
-    checksum = hashlib.blake2b(forged, digest_size=6, person=b"vitrine-page").digest()
+    checksum = hashlib.blake2b(forged, digest_size=6, person=b"vitrine-page-2").digest()
     token = base64.urlsafe_b64encode(checksum + forged).rstrip(b"=").decode()
     with pytest.raises(InvalidArgument) as refused:
         SearchPosition.decode(token, digest)

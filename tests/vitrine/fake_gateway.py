@@ -19,6 +19,7 @@ from services.mesh.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
     Unauthenticated,
     VitrineError,
 )
@@ -45,7 +46,8 @@ class FakeGateway(
 ):
     """Keeps products in memory and finds them by id; `failures` are what the next calls answer with.
 
-    Where a `key` is set, calls without it are refused. A generation is ready once it was looked at twice.
+    A batch with a title of `refused_once` finds the gateway full, the first time. Where a `key` is set, calls
+    without it are refused. A generation is ready once it was looked at twice.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,7 @@ class FakeGateway(
         self.feedback: list[queries_pb2.RecordFeedbackRequest] = []
         self.listed: list[Any] = []
         self.api_keys: dict[str, access_pb2.ApiKey] = {}
+        self.refused_once: set[str] = set()
         self.most_writes_at_once = 0
         self._writes = 0
 
@@ -209,6 +212,9 @@ class FakeGateway(
     def BatchUpsertProducts(self, request: Any, context: Any) -> catalog_pb2.BatchUpsertProductsResponse:
         self.upserts.append(request)
         self._fail(context)
+        if refused := self.refused_once & {item.product.title for item in request.products}:
+            self.refused_once -= refused
+            _abort(context, ResourceExhausted("full", retry_after_s=0.1))
         self._writes += 1
         self.most_writes_at_once = max(self.most_writes_at_once, self._writes)
         try:

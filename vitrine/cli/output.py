@@ -31,6 +31,9 @@ INTERRUPTED = 130
 
 _JSON = "vitrine.json"
 
+# The gateway speaks of headers, which people have no hand in here.
+_NO_KEY = "CREDENTIAL_MISSING"
+
 # Errors that say all there is to say of what was asked.
 _OF_THE_REQUEST = (
     Aborted,
@@ -128,7 +131,9 @@ def report(context: typer.Context, error: VitrineError) -> int:
         where = f"{option}: " if field else ""
         again = f"; try again in {retry_after_s:.0f} s" if retry_after_s > 1 else ""
         noted = f" ({', '.join(notes)})" if notes else ""
-        err().print(f"[bold red]error[/]: {_escaped(where + error.message + again + noted)}", soft_wrap=True)
+        hint = " (--key or VITRINE_KEY)" if error.reason == _NO_KEY else ""
+        sentence = where + error.message + again + noted + hint
+        err().print(f"[bold red]error[/]: {_escaped(sentence)}", soft_wrap=True)
     return USAGE if isinstance(error, InvalidArgument) else FAILED
 
 

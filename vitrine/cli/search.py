@@ -100,9 +100,10 @@ def search(
     if open_:
         running = session.mesh
         found = url or (running.layout.url if running else browser.DEFAULT_URL)
-        typer.launch(
-            browser.page_address(found, catalog, page, expressions) or browser.file_of(results, found)
-        )
+        address = browser.page_address(found, catalog, page, expressions) or browser.file_of(results, found)
+        # A machine without a browser is a place to copy it from.
+        output.say(f"opening {address}")
+        typer.launch(address)
 
 
 def _parts(

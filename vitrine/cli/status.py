@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.mesh.errors import VitrineError
+from services.mesh.errors import PermissionDenied, Unauthenticated, VitrineError
 from vitrine.cli import output, tables
 from vitrine.cli.session import Session, connected
 
@@ -53,7 +53,7 @@ async def _gather(addresses: dict[str, str], session: Session) -> dict[str, Any]
 
     names = list(addresses)
     shards = [address for name, address in addresses.items() if name.startswith("vectorsearch-")]
-    statuses, catalogs, shard_states, models = await gather(
+    statuses, (catalogs, problem), shard_states, models = await gather(
         gather(*(_health(name, addresses[name], session) for name in names)),
         _catalogs(session.asynchronous(read_s=_TIMEOUT_S)),
         gather(*(_shard(address) for address in shards)),
@@ -65,6 +65,7 @@ async def _gather(addresses: dict[str, str], session: Session) -> dict[str, Any]
             for name, health in zip(names, statuses, strict=True)
         ],
         "catalogs": catalogs,
+        "catalogs_problem": problem,
         "shards": shard_states,
         "models": models,
     }
@@ -80,10 +81,11 @@ async def _health(name: str, address: str, session: Session) -> str:
         return await probe.status()
 
 
-async def _catalogs(gateway: AsyncClient) -> list[dict[str, Any]]:
+async def _catalogs(gateway: AsyncClient) -> tuple[list[dict[str, Any]], str]:
+    """The catalogues, or why the gateway does not tell them."""
     async with gateway as client:
         try:
-            return [
+            found = [
                 {
                     "catalog": catalog.id,
                     "products": catalog.products,
@@ -94,9 +96,12 @@ async def _catalogs(gateway: AsyncClient) -> list[dict[str, Any]]:
                 }
                 async for catalog in client.catalogs()
             ]
+        except (PermissionDenied, Unauthenticated) as error:
+            return [], error.message
         except VitrineError:
             # The gateway's own status says that it is away.
-            return []
+            return [], ""
+        return found, ""
 
 
 async def _shard(address: str) -> dict[str, Any]:
@@ -196,6 +201,8 @@ def _print(found: dict[str, Any]) -> None:
     for made in (services, catalogs, shards, models):
         if made.row_count:
             output.out().print(made, "")
+    if found["catalogs_problem"]:
+        output.say(f"no catalogues are shown: {found['catalogs_problem']}")
     is_away = any(each["name"] == "gateway" and each["status"] == "away" for each in found["services"])
     if is_away and not found["supervised"]:
         # Where there is a supervisor it starts the gateway again.

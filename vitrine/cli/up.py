@@ -23,7 +23,6 @@ from vitrine.cli.options import (
 from vitrine.supervisor.layout import DEFAULT_HTTP_PORT, DEFAULT_PORT_BASE
 
 if TYPE_CHECKING:
-    from vitrine.supervisor.layout import Layout
     from vitrine.supervisor.mesh import Mesh
     from vitrine.supervisor.sinks import Sink
 
@@ -50,11 +49,11 @@ def up(
     mesh = mesh_of(port_base, http_port, shards, data_dir, models_dir, store_url=store, cache_url=cache)
     if detach:
         state = mesh.start_detached()
-        _ready(mesh.layout, pid=state.pid, json=json)
+        _ready(mesh, pid=state.pid, json=json)
         return
     sink = _sink(log_dir)
     try:
-        asyncio.run(mesh.run(sink, on_ready=lambda: _ready(mesh.layout, pid=os.getpid(), json=json)))
+        asyncio.run(mesh.run(sink, on_ready=lambda: _ready(mesh, pid=os.getpid(), json=json)))
     finally:
         sink.close()
 
@@ -92,10 +91,15 @@ def _sink(log_dir: Path | None) -> Sink:
     return TerminalSink(output.err()) if output.err().is_terminal else JsonSink(sys.stderr)
 
 
-def _ready(layout: Layout, *, pid: int, json: bool) -> None:
+def _ready(mesh: Mesh, *, pid: int, json: bool) -> None:
+    from vitrine.supervisor.layout import data_dir_default
+
+    layout = mesh.layout
     if json:
         ready: dict[str, Any] = {"ready": True, "pid": pid, "url": layout.url, "server": layout.gateway}
         output.print_json({**ready, "services": layout.addresses})
         sys.stdout.flush()
     else:
         output.out().print(f"ready: {layout.url} (page and HTTP), {layout.gateway} (gRPC)", soft_wrap=True)
+        if mesh.data_dir != data_dir_default().absolute():
+            output.say(f"other commands find it by VITRINE_DATA_DIR={mesh.data_dir}, or --data-dir")

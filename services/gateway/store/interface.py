@@ -72,7 +72,8 @@ class CatalogRecord:
     """A catalogue: the id of the active one of its generations, which are the oldest first.
 
     `revision` is that of the log entry that made it what it is. One that `is_deleting` is gone for callers
-    and holds its id until its products are removed.
+    and holds its id until its products are removed. `newest` is the number of the newest generation that it
+    has ever had, 7 for g7: at least that of those it has.
     """
 
     catalog: str
@@ -81,6 +82,11 @@ class CatalogRecord:
     create_time_ms: int
     is_deleting: bool = False
     revision: int = 0
+    newest: int = 0
+
+    def __post_init__(self) -> None:
+        numbers = (int(each.generation.id.removeprefix("g")) for each in self.generations)
+        object.__setattr__(self, "newest", max(self.newest, *numbers, 0))
 
     @property
     def generation(self) -> common_pb2.Generation:
@@ -229,8 +235,13 @@ class Store(Protocol):
     ) -> Sequence[StoredProduct]:
         """Products of some buckets with their vectors, by key, after one."""
 
-    async def purge(self, catalog: str, keep: Collection[str], limit: int) -> int:
-        """Remove rows of a catalogue that are of other generations than `keep`: how many, `limit` at most."""
+    async def purge(self, catalog: str, keep: Collection[str], limit: int, *, at: int) -> int:
+        """Remove rows of a catalogue that are of other generations than `keep`: how many, `limit` at most.
+
+        None are removed unless the catalogue's record is of the revision `at`, so that whoever has been
+        overtaken removes nothing that is of use by now. Rows of a product that is written at that moment
+        count, and may stay for the next time.
+        """
 
     async def lease(self, name: str, holder: str, ttl_s: float) -> bool:
         """Take or prolong the right to do a job that one process alone should do; whether `holder` has it."""

@@ -23,7 +23,7 @@ from services.gateway.store.interface import (
     Store,
 )
 from services.mesh import deadline
-from services.mesh.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from services.mesh.errors import DeadlineExceeded, OutOfRange, ResourceExhausted, Unavailable
 
 _log = structlog.get_logger()
 
@@ -52,7 +52,8 @@ class Write:
 
     `expected` gives the revision that each product must have at the head, 0 for one that does not exist, and
     `expected_catalogs` the same of catalogues, so that no write is prepared for generations that a catalogue
-    no longer has. `outcome` makes what is kept under `request_key` from the write's revision.
+    no longer has. Both may name what the write does not change. `outcome` makes what is kept under
+    `request_key` from the write's revision, also of a write without changes.
     """
 
     changes: tuple[ProductChange, ...] = ()
@@ -67,6 +68,16 @@ class Write:
         """Roughly what it takes in the log."""
         changes = sum(change.size_bytes for change in self.changes)
         return changes + sum(change.size_bytes for change in self.catalogs)
+
+    @property
+    def changed_keys(self) -> frozenset[ProductKey]:
+        """The products that it changes."""
+        return frozenset(change.key for change in self.changes)
+
+    @property
+    def read_keys(self) -> frozenset[ProductKey]:
+        """The products that must be as they were for it to be right."""
+        return self.changed_keys | self.expected.keys()
 
     @property
     def changed_catalogs(self) -> frozenset[str]:
@@ -276,7 +287,13 @@ class ChangeLog:
         """Apply what was appended and is not applied."""
         while True:
             await self._notice(await self._store.applied())
-            entries = await self._store.entries(self._applied)
+            try:
+                entries = await self._store.entries(self._applied)
+            except OutOfRange:
+                # Others may have applied and trimmed what came next, since it was asked how far they are.
+                if await self._store.applied() > self._applied:
+                    continue
+                raise
             if not entries:
                 return
             for entry in entries:
@@ -299,19 +316,21 @@ class _Share:
     def __init__(self, write: Write) -> None:
         self._changes = len(write.changes)
         self._size_bytes = write.size_bytes
-        self._keys = {change.key for change in write.changes}
+        self._changed_keys = set(write.changed_keys)
+        self._read_keys = set(write.read_keys)
         self._changed_catalogs = set(write.changed_catalogs)
         self._read_catalogs = set(write.read_catalogs)
         self._requests = {write.request_key} - {""}
 
     def add(self, write: Write) -> bool:
         """Take another write in, unless it has to wait for the next entry."""
-        keys = {change.key for change in write.changes}
+        changed_keys, read_keys = write.changed_keys, write.read_keys
         changed, read = write.changed_catalogs, write.read_catalogs
         if (
             self._changes + len(write.changes) > MAX_ENTRY_CHANGES
             or self._size_bytes + write.size_bytes > MAX_ENTRY_BYTES
-            or not self._keys.isdisjoint(keys)
+            or not self._changed_keys.isdisjoint(read_keys)
+            or not self._read_keys.isdisjoint(changed_keys)
             or not self._changed_catalogs.isdisjoint(changed | read)
             or not self._read_catalogs.isdisjoint(changed)
             or write.request_key in self._requests
@@ -319,7 +338,8 @@ class _Share:
             return False
         self._changes += len(write.changes)
         self._size_bytes += write.size_bytes
-        self._keys |= keys
+        self._changed_keys |= changed_keys
+        self._read_keys |= read_keys
         self._changed_catalogs |= changed
         self._read_catalogs |= read
         self._requests |= {write.request_key} - {""}

@@ -1,7 +1,8 @@
 """Records of catalogues as bytes, the same in every store.
 
-They are serialised Catalogs, of which the states of generations tell whether these are ready, and
-`active_generation` has an id alone.
+They are serialised Catalogs, of which the states of generations tell whether these are ready,
+`active_generation` has an id alone, and `revision` is the number of the newest generation. It is 0 in records
+from before that was counted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ def encode(record: CatalogRecord) -> bytes:
     message = catalog_pb2.Catalog()
     message.active_generation.id = record.active
     message.create_time.FromMilliseconds(record.create_time_ms)
+    message.revision = record.newest
     for each in record.generations:
         message.generations.add(
             generation=each.generation,
@@ -38,4 +40,5 @@ def decode(catalog: str, data: bytes, *, is_deleting: bool, revision: int = 0) -
         create_time_ms=message.create_time.ToMilliseconds(),
         is_deleting=is_deleting,
         revision=revision,
+        newest=message.revision,
     )

@@ -170,9 +170,9 @@ class SqliteStore:
             query = query.where(sa.tuple_(PRODUCTS.c.catalog, PRODUCTS.c.product_id) > after)
         return await self._database.read(lambda connection: _stored(connection.execute(_with_rows(query))))
 
-    async def purge(self, catalog: str, keep: Collection[str], limit: int) -> int:
+    async def purge(self, catalog: str, keep: Collection[str], limit: int, *, at: int) -> int:
         """See Store."""
-        return await self._database.write(lambda connection: _purge(connection, catalog, keep, limit))
+        return await self._database.write(lambda connection: _purge(connection, catalog, keep, limit, at))
 
     async def lease(self, name: str, holder: str, ttl_s: float) -> bool:
         """See Store."""
@@ -425,7 +425,12 @@ def _trim(connection: sa.Connection, keep_entries: int) -> None:
         connection.execute(sa.delete(table).where(content.is_(None), table.c.revision <= floor))
 
 
-def _purge(connection: sa.Connection, catalog: str, keep: Collection[str], limit: int) -> int:
+def _purge(connection: sa.Connection, catalog: str, keep: Collection[str], limit: int, at: int) -> int:
+    # In the same transaction, so that the record is this one until the rows are gone.
+    if at != connection.scalar(
+        sa.select(CATALOGS.c.revision).where(CATALOGS.c.catalog == catalog, CATALOGS.c.record.is_not(None))
+    ):
+        return 0
     rowid: sa.ColumnClause[int] = sa.literal_column("rowid")
     some = (
         sa.select(rowid)

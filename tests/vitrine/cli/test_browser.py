@@ -109,7 +109,7 @@ def test_a_file_shows_the_hits_with_their_pictures(
 def test_search_opens_what_it_found(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Words lead to the page, a picture to a file."""
+    """Words lead to the page, a picture to a file, and the address is told."""
     opened: list[str] = []
     monkeypatch.setattr(typer, "launch", opened.append)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -117,6 +117,8 @@ def test_search_opens_what_it_found(
     (tmp_path / "shoe.jpg").write_bytes(b"jpeg")
     for query in ("red", str(tmp_path / "shoe.jpg")):
         options = ("--server", gateway.address, "--open", "--url", "https://h")
-        assert CliRunner().invoke(app, ["search", query, *options]).exit_code == 0
+        result = CliRunner().invoke(app, ["search", query, *options])
+        assert result.exit_code == 0
+        assert f"opening {opened[-1]}" in result.stderr
     assert opened[0] == "https://h/?catalog=shop&q=red"
     assert opened[1].startswith("file://")

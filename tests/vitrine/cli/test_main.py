@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from services.mesh.errors import ResourceExhausted
+from services.mesh.errors import ResourceExhausted, Unauthenticated
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.cli import output
 from vitrine.cli.main import app
@@ -80,6 +80,14 @@ def test_errors_are_json_where_json_was_asked_for(gateway: FakeGateway) -> None:
         "field": "k",
         "message": "must be 1 to 100",
     }
+
+
+def test_who_has_no_key_is_told_how_to_give_one(gateway: FakeGateway) -> None:
+    """The gateway speaks of headers; here it is an option or a variable."""
+    gateway.failures.append(Unauthenticated("needs a key", reason="CREDENTIAL_MISSING"))
+    result = CliRunner().invoke(app, ["catalogs", "list", "--server", gateway.address])
+    assert result.exit_code == 1
+    assert "error: needs a key (--key or VITRINE_KEY)" in result.stderr
 
 
 def test_what_ails_the_gateway_is_found_in_its_log(gateway: FakeGateway) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from services.mesh.errors import InvalidArgument
+from services.mesh.errors import InvalidArgument, PermissionDenied
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine import Client, Photo, Product
 from vitrine.cli import output, search
@@ -149,6 +149,14 @@ def test_the_catalogue_is_default_or_the_only_one(shop: FakeGateway) -> None:
     shop.catalogs["default"] = {}
     _search(shop, "shoe")
     assert shop.searches[-1].catalog == "catalogs/default"
+
+
+def test_a_key_for_some_catalogues_has_to_name_one(shop: FakeGateway) -> None:
+    """It may not see which there are, and the way out is told."""
+    shop.failures.append(PermissionDenied("is about all catalogues"))
+    result = _search(shop, "shoe")
+    assert result.exit_code == 2
+    assert "--catalog: name one" in result.stderr
 
 
 def test_without_any_catalogue_the_way_to_one_is_told(gateway: FakeGateway) -> None:

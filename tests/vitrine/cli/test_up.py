@@ -111,6 +111,28 @@ def test_status_tells_where_things_are_kept(gateway: FakeGateway) -> None:
         assert "store: mongodb://me@h/shop · cache: memory" in CliRunner().invoke(app, ["status"]).stdout
 
 
+def test_status_tells_why_it_shows_no_catalogues(gateway: FakeGateway) -> None:
+    """A gateway that asks for a key tells none to a caller without one, which is not that there are none."""
+    gateway.key = "vk_abc"
+    refused = CliRunner().invoke(app, ["status", "--server", gateway.address])
+    assert refused.exit_code == 0
+    assert "no catalogues are shown: there is no such key" in refused.stderr
+    known = CliRunner().invoke(app, ["status", "--server", gateway.address, "--key", "vk_abc"])
+    assert "no catalogues" not in known.stderr
+
+
+def test_a_mesh_on_a_directory_of_its_own_tells_how_it_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Other commands look on the usual directory, unless they are told otherwise."""
+    monkeypatch.setattr(Mesh, "start_detached", lambda _: State(1, 2, 3, 4, True))
+    own = CliRunner().invoke(app, ["up", "--detach", "--data-dir", str(tmp_path / "own")])
+    assert f"VITRINE_DATA_DIR={tmp_path / 'own'}" in own.stderr
+    usual = CliRunner().invoke(app, ["up", "--detach"])
+    assert usual.exit_code == 0
+    assert "VITRINE_DATA_DIR" not in usual.stderr
+
+
 def test_a_store_and_a_cache_are_given_to_the_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
     """By options, or by the variables that the gateway itself reads."""
     meshes: list[Mesh] = []

@@ -34,6 +34,16 @@ def test_a_row_is_written_when_the_gateway_says_so(checkpoint: Checkpoint, row: 
     assert checkpoint.has(row)
 
 
+def test_a_later_row_of_a_product_that_is_written_is_written_too(
+    checkpoint: Checkpoint, row: CatalogRow
+) -> None:
+    """Else the version before it would stay."""
+    checkpoint.record([(row, "e1")])
+    checkpoint.confirm([("a", "e1")])
+    assert not checkpoint.has(replace(row, title="older"))
+    assert not checkpoint.has(row)
+
+
 def test_another_process_finds_it(tmp_path: Path, row: CatalogRow) -> None:
     """The file outlives whoever wrote it; several may write it."""
     path = tmp_path / "checkpoint.db"

@@ -348,6 +348,37 @@ async def test_a_host_that_stays_away_is_given_up(busy: BusyGateway) -> None:
     assert gone in outcomes[1].message
 
 
+async def test_the_last_row_of_a_product_stays(gateway: FakeGateway, tmp_path: Path) -> None:
+    """It is written after the others, however long these take."""
+    gateway.refused_once = {"old"}
+    rows = [_row(tmp_path, 1), _row(tmp_path, 2), _row(tmp_path, 1), _row(tmp_path, 1), _row(tmp_path, 3)]
+    titles = ["old", "other", "newer", "new", "other"]
+    written = [
+        replace(row, title=title, row_number=number)
+        for number, (row, title) in enumerate(zip(rows, titles, strict=True))
+    ]
+    for _ in range(2):
+        with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+            outcomes = await _index(gateway, written, replace(QUICK, max_backoff_s=1), checkpoint=checkpoint)
+        assert {outcome.outcome for outcome in outcomes} <= {"indexed", "unchanged"}
+        assert [outcome.row for outcome in outcomes] == [0, 1, 2, 3, 4]
+        assert gateway.catalogs["shop"]["catalogs/shop/products/a1"].title == "new"
+    assert not gateway.refused_once
+
+
+async def test_a_row_that_waits_gives_way_to_a_later_one(busy: BusyGateway) -> None:
+    """Of a row that waits for its host the last outcome holds, and it is not written over the later one."""
+    slow = "https://slow.example/1.jpg"
+    busy.busy = {slow: 3}
+    old = _linked(1, slow)
+    new = replace(_linked(1, "https://quick.example/1.jpg"), title="new", row_number=4)
+    outcomes = await _index(busy, [old, new, _linked(5, slow)], replace(QUICK, batch_products=1))
+    assert [(outcome.row, outcome.outcome) for outcome in outcomes] == [
+        *((3, "failed"), (4, "indexed"), (7, "indexed"))
+    ]
+    assert busy.catalogs["shop"]["catalogs/shop/products/a1"].title == "new"
+
+
 async def test_late_rows_hold_back_further_ones(busy: BusyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where too many wait for their hosts, no more are read: a catalogue of a dead host fits into memory."""
     monkeypatch.setattr(indexing, "MAX_LATE_ROWS", 4)

@@ -17,6 +17,7 @@ from tests.vitrine.fake_gateway import FakeGateway
 from vitrine import AsyncClient, Client, Product
 from vitrine.client import products
 from vitrine.client.base import IN_FLIGHT
+from vitrine.client.products import UpsertReport
 
 
 @pytest.fixture
@@ -79,6 +80,24 @@ async def test_products_are_read_as_they_are_written(shop: FakeGateway) -> None:
     assert shop.most_writes_at_once <= IN_FLIGHT
 
 
+async def test_the_last_version_of_a_product_stays(shop: FakeGateway) -> None:
+    """A product that comes again is written after it was written before, however long that takes."""
+    versions = [Product("x", "old"), Product("a"), Product("x", "new"), Product("b"), Product("b", "new")]
+    shop.refused_once = {"old"}
+    with Client(shop.address, catalog="shop") as client:
+        report = client.upsert(versions)
+        assert [(outcome.product, outcome.error) for outcome in report.outcomes] == [
+            *(("x", None), ("a", None), ("x", None), ("b", None), ("b", None))
+        ]
+        assert client.get("x").title == "new"
+    shop.catalogs["shop"].clear()
+    shop.refused_once = {"old"}
+    async with AsyncClient(shop.address, catalog="shop") as asynchronous:
+        await asynchronous.upsert(versions)
+        assert (await asynchronous.get("x")).title == "new"
+    assert not shop.refused_once
+
+
 async def test_what_is_given_up_leaves_nothing_running(shop: FakeGateway) -> None:
     """A caller who stops reading the reports cancels what was started."""
     with Client(shop.address, catalog="shop") as client:
@@ -125,6 +144,11 @@ async def test_what_no_patience_mends_is_raised(shop: FakeGateway) -> None:
         shop.failures.append(ResourceExhausted("full", retry_after_s=9))
         with pytest.raises(ResourceExhausted):
             await asynchronous.upsert(Source(1), patience_s=0.1)
+
+
+def test_the_revision_of_a_report_sees_all_calls() -> None:
+    """Calls that overlap may end out of order, so it is the greatest."""
+    assert UpsertReport.of([UpsertReport((), 7), UpsertReport((), 9), UpsertReport((), 8)]).revision == 9
 
 
 async def test_a_gateway_that_was_never_there_is_not_waited_for() -> None:

@@ -45,6 +45,9 @@ from services.mesh.errors import OutOfRange, Unavailable
 # of applying an entry would otherwise bring a product back.
 _TOMBSTONE_MS = 3_600_000
 
+# Of catalogues that are no tombstones.
+_STANDING: Document = {"record": {"$exists": True}}
+
 
 class MongoStore(Connected):
     """A `Store` in a database, which it closes.
@@ -190,7 +193,7 @@ class MongoStore(Connected):
     @reaching
     async def catalog(self, catalog: str) -> CatalogRecord | None:
         """See Store."""
-        found = await self._catalogs.find_one({"_id": catalog, "record": {"$exists": True}})
+        found = await self._catalogs.find_one({"_id": catalog, **_STANDING})
         return decode_catalog(catalog, found) if found else None
 
     @reaching
@@ -251,25 +254,26 @@ class MongoStore(Connected):
         return await self._page(query, limit, index="scanned")
 
     @reaching
-    async def purge(self, catalog: str, keep: Several[str], limit: int) -> int:
+    async def purge(self, catalog: str, keep: Several[str], limit: int, *, at: int) -> int:
         """See Store."""
         kinds = [kind for kind in await self._kinds(catalog) if not set(kind.split()) <= set(keep)]
         query = {"catalog": catalog, "covers": {"$in": kinds}}
-        found = await self._products.find(query, {"covers": True}).hint("covered").limit(limit).to_list()
+        fields = {"covers": True, "revision": True}
+        found = await self._products.find(query, fields).hint("covered").limit(limit).to_list()
         gone = [
-            (document["_id"], generation)
+            ({"_id": document["_id"], "revision": document["revision"]}, generation)
             for document in found
             for generation in document["covers"].split()
             if generation not in keep
         ][:limit]
-        if gone:
-            await self._products.bulk_write(
-                [
-                    UpdateOne({"_id": key}, [{"$unset": f"rows.{generation}"}, COVERS])
-                    for key, generation in gone
-                ],
-                ordered=False,
-            )
+        # The record is read after the products: what these had of other generations is of no use, and never
+        # will be. Whatever they are given later is spared, as they are of another revision then.
+        if not gone or not await self._catalogs.find_one({"_id": catalog, "revision": at, **_STANDING}):
+            return 0
+        await self._products.bulk_write(
+            [UpdateOne(seen, [{"$unset": f"rows.{generation}"}, COVERS]) for seen, generation in gone],
+            ordered=False,
+        )
         return len(gone)
 
     @reaching

@@ -5,18 +5,19 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.gateway.store.interface import Bounds, Entry, HeadMoved, ProductChange
+from services.gateway.store.interface import Bounds, CatalogChange, Entry, HeadMoved, ProductChange
 from services.gateway.store.log import ChangeLog, Write
 from services.gateway.store.mongo.catalog import MongoStore
 from services.gateway.store.mongo.connection import MongoConnection
 from services.mesh.errors import Unavailable
 from tests.engines.mongo.engine import MongoEngine
-from tests.gateway.store_suite import Opener, StoreSuite, commit, contents, deleted, written
+from tests.gateway.store_suite import Opener, StoreSuite, commit, contents, deleted, record, written
 
 _numbers = itertools.count()
 
@@ -134,7 +135,8 @@ async def test_tombstones_outlive_a_gateway_that_stands_still(store: MongoStore)
 async def test_a_page_costs_what_it_holds(connection: MongoConnection) -> None:
     """Nothing looks into other products than those it gives, and counts look into none."""
     store = MongoStore(connection)
-    await commit(store, *(written(f"p{i:03}", flagged=i % 50 == 0) for i in range(200)))
+    products = (written(f"p{i:03}", flagged=i % 50 == 0) for i in range(200))
+    await commit(store, *products, catalogs=[CatalogChange("shop", record("shop"))])
     await commit(store, *(written(f"p{i:03}", rows={"g2": b"v"}, flagged=i % 50 == 0) for i in range(190)))
 
     async def looked() -> tuple[int, int]:
@@ -150,7 +152,7 @@ async def test_a_page_costs_what_it_holds(connection: MongoConnection) -> None:
         (lambda: store.list_products("shop", "", 2, flagged_only=True), 3, 2),
         (lambda: store.scan(range(0, 1024, 2), ("shop", "p100"), 5), 40, 5),
         (lambda: store.products("shop", ["p001", "p002"]), 4, 2),
-        (lambda: store.purge("shop", ["g1"], 3), 16, 6),
+        (lambda: store.purge("shop", ["g1"], 3, at=1), 17, 7),
     ]
     for call, most_keys, most_documents in calls:
         keys, documents = await looked()
@@ -158,6 +160,27 @@ async def test_a_page_costs_what_it_holds(connection: MongoConnection) -> None:
         keys_after, documents_after = await looked()
         assert keys_after - keys <= most_keys
         assert documents_after - documents <= most_documents
+
+
+async def test_what_is_written_during_a_purge_stays(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purge that stands still after its look at the record spares what products have been given since."""
+    dying = replace(record("shop", "g1"), is_deleting=True)
+    await commit(store, written("a"), written("b"), catalogs=[CatalogChange("shop", dying)])
+    find_one = store._catalogs.find_one
+
+    async def overtaken(query: dict[str, object]) -> object:
+        found = await find_one(query)
+        # Others finish the deletion meanwhile, and somebody creates the catalogue anew.
+        await commit(store, deleted("a"), deleted("b"))
+        await commit(store, catalogs=[CatalogChange("shop", None)])
+        await commit(store, written("a"), catalogs=[CatalogChange("shop", record("shop", "g1"))])
+        return found
+
+    monkeypatch.setattr(store._catalogs, "find_one", overtaken)
+    await store.purge("shop", (), 100, at=1)
+    assert await store.covered("shop", "g1") == 1
 
 
 async def test_a_cancelled_call_ends_at_once_and_breaks_nothing(store: MongoStore) -> None:

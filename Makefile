@@ -10,9 +10,9 @@ help: ## Tell the targets.
 setup: ## Create .venv and install all that running, testing and checking need.
 	@scripts/setup.sh test
 
-demo: ## Start the mesh on a demo catalogue or on yours: make demo [CATALOG=folder] [HTTP_PORT=8081] [PORT_BASE=52051]
+demo: ## Start the mesh on a demo catalogue or on yours: make demo [CATALOG=folder|refarch] [HTTP_PORT=8081] [PORT_BASE=52051]
 	@scripts/setup.sh demo
-	@.venv/bin/vitrine demo --no-wait $(if $(CATALOG),--catalog-dir "$(CATALOG)") \
+	@.venv/bin/vitrine demo --no-wait $(if $(filter refarch,$(CATALOG)),--refarch,$(if $(CATALOG),--catalog-dir "$(CATALOG)")) \
 		$(if $(HTTP_PORT),--http-port "$(HTTP_PORT)") $(if $(PORT_BASE),--port-base "$(PORT_BASE)")
 
 test: setup check ## Set up, check, and run every test with coverage.
@@ -22,8 +22,8 @@ check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh
 
 BENCH ?= mesh
-bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|quality [CATALOG=...]
-	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh || \
+bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|quality|gateway [CATALOG=...]
+	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh -a "$(BENCH)" != gateway || \
 		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
 	@scripts/setup.sh bench
 	@.venv/bin/python -m "benchmarks.$(BENCH)" $(if $(CATALOG),"$(CATALOG)")

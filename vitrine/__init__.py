@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         AsyncClient as AsyncClient,
     )
     from vitrine.client import (
+        Box as Box,
+    )
+    from vitrine.client import (
         Client as Client,
     )
     from vitrine.client import (
@@ -40,6 +43,15 @@ if TYPE_CHECKING:
     from vitrine.client import (
         SearchResults as SearchResults,
     )
+    from vitrine.client import (
+        Timeouts as Timeouts,
+    )
+    from vitrine.client import (
+        TlsFiles as TlsFiles,
+    )
+    from vitrine.client import (
+        Vector as Vector,
+    )
     from vitrine.errors import (
         VitrineError as VitrineError,
     )
@@ -48,6 +60,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "Box",
     "Client",
     "Exists",
     "GroupBy",
@@ -57,6 +70,9 @@ __all__ = [
     "Product",
     "Range",
     "SearchResults",
+    "Timeouts",
+    "TlsFiles",
+    "Vector",
     "VitrineError",
 ]
 

@@ -15,8 +15,7 @@ import structlog
 
 from services.embedder import metrics
 from services.embedder.engine import Engine, Vectors
-from services.embedder.fetching import Fetcher
-from services.embedder.images import Box, ImageLimits, Pixels, decode
+from services.embedder.images import Box, Pixels, decode
 from services.embedder.texts import clean
 from services.mesh import deadline
 from services.mesh.batching.admission import Admission, AdmissionLimits
@@ -25,6 +24,8 @@ from services.mesh.batching.call import Call, Job, Priority
 from services.mesh.batching.durations import Durations
 from services.mesh.batching.stage import Stage
 from services.mesh.errors import FailedPrecondition, InvalidArgument, VitrineError
+from services.mesh.fetch.fetching import Fetcher
+from services.mesh.pictures.decoding import ImageLimits
 from services.mesh.stages import StageClock
 
 _log = structlog.get_logger(__name__)

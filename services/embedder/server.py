@@ -13,8 +13,6 @@ import structlog
 
 from services.embedder import metrics
 from services.embedder.engine import Engine, name_of
-from services.embedder.fetching import Fetcher, FetchLimits
-from services.embedder.images import ImageLimits
 from services.embedder.pipeline import Outcome, Picture, Pipeline
 from services.embedder.settings import EmbedderSettings
 from services.embedder.towers import Space
@@ -22,6 +20,8 @@ from services.mesh import stages
 from services.mesh.batching.admission import AdmissionLimits
 from services.mesh.batching.call import Priority
 from services.mesh.errors import InvalidArgument, VitrineError
+from services.mesh.fetch.fetching import Fetcher, FetchLimits
+from services.mesh.pictures.decoding import ImageLimits
 from services.mesh.server import Host
 from services.mesh.stages import StageClock
 from services.mesh.status import to_item

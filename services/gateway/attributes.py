@@ -20,12 +20,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONDITION_NAME = re.compile(r"(?:inferred\.)?[a-z][a-z0-9_]{0,63}")
 
 
+def is_name(name: str) -> bool:
+    """Whether an attribute can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_attributes(attributes: Mapping[str, common_pb2.AttributeValues], field: str) -> None:
     """Raise InvalidArgument for attributes that a product cannot have."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise InvalidArgument(field, f"at most {MAX_ATTRIBUTES} attributes")
     for name, values in attributes.items():
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise InvalidArgument(
                 f"{field}[{name[:80]}]", "a name is a letter and then at most 63 of a-z, 0-9 and _"
             )

@@ -11,8 +11,16 @@ from services.mesh import deadline
 from services.mesh.errors import NotFound, Unavailable
 from services.mesh.names import catalog_name
 
-FRESH_S = 5.0
+FRESH_S = 1.0
 MAX_REMEMBERED = 1_000
+
+
+async def living(store: Store, catalog: str) -> CatalogRecord:
+    """A catalogue as the store has it now; raises NotFound, also for one that is being deleted."""
+    record = await store.catalog(catalog)
+    if record is None or record.is_deleting:
+        raise NotFound(f"there is no {catalog_name(catalog)}")
+    return record
 
 
 class CatalogDirectory:
@@ -34,13 +42,18 @@ class CatalogDirectory:
             if remembered is None:
                 raise
             return remembered[0]
-        if record is None:
+        if record is None or record.is_deleting:
+            self.forget(catalog)
             raise NotFound(f"there is no {catalog_name(catalog)}")
         self._remembered[catalog] = record, time.monotonic()
         self._remembered.move_to_end(catalog)
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return record
+
+    def forget(self, catalog: str) -> None:
+        """Ask the store again at once: this process has changed the catalogue."""
+        self._remembered.pop(catalog, None)
 
     async def _read(self, catalog: str) -> CatalogRecord | None:
         allowed_s = deadline.remaining_s(self._timeout_s)

@@ -37,10 +37,23 @@ class Embedder:
         priority: embedder_pb2.Priority.ValueType,
         timeout_s: float,
     ) -> list[embedder_pb2.Embedding]:
-        """One embedding a picture, some with an INVALID_ARGUMENT that tells why they have no vectors.
+        """As `photos`; raises whatever went wrong with a picture that is not the picture's own fault."""
+        embeddings = await self.photos(images, specs, priority=priority, timeout_s=timeout_s)
+        _check_luck(embeddings)
+        return embeddings
 
-        Raises FailedPrecondition (reason MODEL_MISMATCH) when the embedder has other models than `specs`, and
-        whatever went wrong with a picture that is not the picture's own fault.
+    async def photos(
+        self,
+        images: Sequence[common_pb2.Image],
+        specs: Sequence[common_pb2.SpaceSpec],
+        *,
+        priority: embedder_pb2.Priority.ValueType,
+        timeout_s: float,
+    ) -> list[embedder_pb2.Embedding]:
+        """One embedding a picture, some with a status that tells why they have no vectors.
+
+        INVALID_ARGUMENT is the picture's own fault, anything else is not. Raises FailedPrecondition (reason
+        MODEL_MISMATCH) when the embedder has other models than `specs`.
         """
         embeddings: list[embedder_pb2.Embedding] = []
         for call in _calls(images):
@@ -62,6 +75,7 @@ class Embedder:
             response = await upstream.ask("embedder", self._stub.EmbedTexts, request, timeout_s=timeout_s)
         embeddings = list(response.embeddings)
         _check(embeddings, specs)
+        _check_luck(embeddings)
         return embeddings
 
 
@@ -105,11 +119,17 @@ def _check(embeddings: Sequence[embedder_pb2.Embedding], specs: Sequence[common_
     wanted = {(spec.space, spec.model_digest) for spec in specs}
     for embedding in embeddings:
         if embedding.status.code:
-            error = status.from_item(embedding.status)
-            # A picture that was merely unlucky must not pass for one that is none.
-            if not isinstance(error, InvalidArgument):
-                raise error
-        elif {(each.space, each.model_digest) for each in embedding.vectors} != wanted:
+            continue
+        if {(each.space, each.model_digest) for each in embedding.vectors} != wanted:
             raise FailedPrecondition(
                 "the embedder has other models than the catalogue's generation", reason="MODEL_MISMATCH"
             )
+
+
+def _check_luck(embeddings: Sequence[embedder_pb2.Embedding]) -> None:
+    """A picture that was merely unlucky must not pass for one that is none."""
+    for embedding in embeddings:
+        if embedding.status.code:
+            error = status.from_item(embedding.status)
+            if not isinstance(error, InvalidArgument):
+                raise error

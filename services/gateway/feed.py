@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 
 from services.gateway import metrics
-from services.gateway.store.interface import Entry, ProductChange, ProductKey, Store, StoredProduct
+from services.gateway.store.interface import (
+    CatalogRecord,
+    Entry,
+    ProductChange,
+    ProductKey,
+    Store,
+    StoredProduct,
+)
 from services.gateway.store.log import ChangeLog
 from services.mesh.buckets import BUCKETS
 from services.mesh.errors import InvalidArgument, Unavailable
@@ -29,14 +36,16 @@ class FeedFlow:
         """End all feeds, so that a server that drains need not wait for them."""
         self._closed.set()
 
-    async def follow(self, request: catalog_pb2.FollowRequest) -> AsyncIterator[catalog_pb2.FollowResponse]:
+    async def follow(
+        self, request: catalog_pb2.FollowRequest
+    ) -> AsyncGenerator[catalog_pb2.FollowResponse, None]:
         """Frames of what came after a revision, then of what comes; one at least every heartbeat.
 
         Raises OutOfRange when the log does not reach there, Unavailable when the server stops.
         """
         buckets = _buckets(request.buckets)
         reached = request.after_revision
-        with metrics.FEEDS.track_inprogress():
+        with metrics.FEEDS.track_inprogress(), self._log.followed():
             while True:
                 for entry in await self._entries(reached):
                     async for frame in self._frames(entry, reached, buckets):
@@ -49,13 +58,29 @@ class FeedFlow:
                     await self._news(reached)
 
     async def scan(self, request: catalog_pb2.ScanRequest) -> AsyncIterator[catalog_pb2.ScanResponse]:
-        """Frames of what there is; the first one tells the revision to follow from and holds nothing."""
+        """Frames of what there is; the first one tells the revision to follow from and holds nothing.
+
+        The catalogues with their generations come first. What of a product is of no generation among these is
+        left out: it is on its way out, or so new that it comes with what follows.
+        """
         buckets = sorted(_buckets(request.buckets))
         revision = await self._store.applied()
         yield catalog_pb2.ScanResponse(revision=revision)
+        generations: dict[str, frozenset[str]] = {}
+        last = ""
+        while records := await self._store.catalogs(last, MAX_FRAME_CHANGES):
+            generations |= {each.catalog: frozenset(_ids(each)) for each in records}
+            for frame in _bounded([_generations(each.revision, each.catalog, each) for each in records]):
+                yield catalog_pb2.ScanResponse(revision=revision, changes=frame)
+            last = records[-1].catalog
         after: ProductKey | None = None
         while page := await self._store.scan(buckets, after, MAX_FRAME_CHANGES):
-            for frame in _bounded([_present(product) for product in page]):
+            changes = [
+                change
+                for product in page
+                for change in _present(product, generations.get(product.catalog, frozenset()))
+            ]
+            for frame in _bounded(changes):
                 yield catalog_pb2.ScanResponse(revision=revision, changes=frame)
             after = page[-1].catalog, page[-1].product_id
 
@@ -67,7 +92,10 @@ class FeedFlow:
         self, entry: Entry, before: int, buckets: Collection[int]
     ) -> AsyncIterator[catalog_pb2.FollowResponse]:
         """One entry; only the last of its frames reaches its revision."""
-        changes = [_change(entry.revision, change) for change in entry.changes if change.bucket in buckets]
+        changes = [_generations(entry.revision, change.catalog, change.record) for change in entry.catalogs]
+        for change in entry.changes:
+            if change.bucket in buckets:
+                changes += _changes(entry.revision, change)
         frames = _bounded(changes)
         for index, frame in enumerate(frames):
             is_last = index == len(frames) - 1
@@ -109,26 +137,46 @@ def _bounded(changes: Sequence[catalog_pb2.Change]) -> list[list[catalog_pb2.Cha
     return frames
 
 
-def _change(revision: int, change: ProductChange) -> catalog_pb2.Change:
-    message = catalog_pb2.Change(
-        revision=revision, catalog=change.catalog, product_id=change.product_id, bucket=change.bucket
-    )
-    if change.product is None:
-        message.tombstone.SetInParent()
-    elif change.rows is None:
-        message.attributes.CopyFrom(_attributes(change.product))
-    else:
-        message.rows.MergeFromString(change.rows)
-        message.rows.attributes.CopyFrom(_attributes(change.product))
+def _generations(revision: int, catalog: str, record: CatalogRecord | None) -> catalog_pb2.Change:
+    """Which generations a catalogue has from now on."""
+    message = catalog_pb2.Change(revision=revision, catalog=catalog)
+    message.catalog_generations.SetInParent()
+    message.catalog_generations.generations.extend(_ids(record))
     return message
 
 
-def _present(product: StoredProduct) -> catalog_pb2.Change:
-    """A product as it is now; one without vectors yet is one without photos."""
-    return _change(
-        product.revision,
-        ProductChange(product.catalog, product.product_id, product.product, product.rows or b""),
+def _ids(record: CatalogRecord | None) -> list[str]:
+    """The generations that shards keep of a catalogue, also those that are being built."""
+    return [each.generation.id for each in record.generations] if record and not record.is_deleting else []
+
+
+def _changes(revision: int, change: ProductChange) -> list[catalog_pb2.Change]:
+    """What became of a product, once for each generation that it was written for."""
+    made = catalog_pb2.Change(
+        revision=revision, catalog=change.catalog, product_id=change.product_id, bucket=change.bucket
     )
+    if change.product is None:
+        made.tombstone.SetInParent()
+        return [made]
+    attributes = _attributes(change.product)
+    if not change.rows:
+        made.attributes.CopyFrom(attributes)
+        return [made]
+    messages = []
+    for rows in change.rows.values():
+        message = catalog_pb2.Change()
+        message.CopyFrom(made)
+        message.rows.MergeFromString(rows)
+        message.rows.attributes.CopyFrom(attributes)
+        messages.append(message)
+    return messages
+
+
+def _present(product: StoredProduct, generations: Collection[str]) -> list[catalog_pb2.Change]:
+    """A product as it is now in those of the generations that it has rows of."""
+    rows = {name: each for name, each in product.rows.items() if name in generations}
+    change = ProductChange(product.catalog, product.product_id, product.product, rows)
+    return _changes(product.revision, change) if rows else []
 
 
 def _attributes(product: bytes) -> catalog_pb2.RowAttributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,11 @@ from services.mesh import deadline
 from services.mesh.errors import DeadlineExceeded
 
 Result = TypeVar("Result")
+
+# Of a caller without a deadline.
+_LONGEST_S = 3_600.0
+# Whose time is at most twice what the work has left may share it.
+_FAIR_SHARE = 0.5
 
 
 class SingleFlight(Generic[Result]):
@@ -21,10 +27,12 @@ class SingleFlight(Generic[Result]):
     async def do(self, key: bytes, work: Callable[[], Coroutine[Any, Any, Result]]) -> tuple[Result, bool]:
         """The result of `work` for `key`, and whether another caller had begun it.
 
-        Whoever joins work that fails at the deadline of the caller who began it does it anew within its own.
+        Work is done within the deadline of the caller who began it. Whoever has much more time does it anew
+        rather than share what could be made of less, and so does who joined when it fails at that deadline.
         """
         flight = self._flights.get(key)
-        if flight is None:
+        left_s = deadline.remaining_s(_LONGEST_S)
+        if flight is None or flight.ends_at_s - time.monotonic() < left_s * _FAIR_SHARE:
             return await self._wait(key, self._begin(key, work)), False
         try:
             return await self._wait(key, flight), True
@@ -33,7 +41,8 @@ class SingleFlight(Generic[Result]):
             return await work(), False
 
     def _begin(self, key: bytes, work: Callable[[], Coroutine[Any, Any, Result]]) -> _Flight[Result]:
-        flight = _Flight(asyncio.create_task(work()))
+        ends_at_s = time.monotonic() + deadline.remaining_s(_LONGEST_S)
+        flight = _Flight(asyncio.create_task(work()), ends_at_s)
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _task: self._end(key, flight))
         return flight
@@ -41,7 +50,7 @@ class SingleFlight(Generic[Result]):
     async def _wait(self, key: bytes, flight: _Flight[Result]) -> Result:
         flight.waiting += 1
         try:
-            async with asyncio.timeout(deadline.remaining_s(3600.0)):
+            async with asyncio.timeout(deadline.remaining_s(_LONGEST_S)):
                 return await asyncio.shield(flight.task)
         except TimeoutError:
             raise DeadlineExceeded("the deadline of the request has passed") from None
@@ -57,6 +66,7 @@ class SingleFlight(Generic[Result]):
 
 
 class _Flight(Generic[Result]):
-    def __init__(self, task: asyncio.Task[Result]) -> None:
+    def __init__(self, task: asyncio.Task[Result], ends_at_s: float) -> None:
         self.task = task
+        self.ends_at_s = ends_at_s
         self.waiting = 0

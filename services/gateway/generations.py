@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.mesh import profiles
+from services.mesh.errors import FailedPrecondition
 from services.mesh.profiles import VISUAL
 from vitrine.v1 import common_pb2, embedder_pb2
 
@@ -13,12 +14,19 @@ SEMANTIC_SPACE = "clip"
 """The space that prompts are in, for labels to be inferred from."""
 
 
-def frozen(models: Iterable[embedder_pb2.ModelInfo]) -> common_pb2.Generation:
-    """The first generation of a catalogue: the spaces that the embedder has now."""
+def frozen(models: Iterable[embedder_pb2.ModelInfo], *, generation: str = FIRST) -> common_pb2.Generation:
+    """A generation, by default the first of a catalogue, of the spaces that the embedder has now.
+
+    Raises FailedPrecondition (reason WEIGHTS_MISSING) when it has none.
+    """
     specs = [model.spec for model in models if model.spec.model_digest and not model.unavailable_reason]
+    if not specs:
+        raise FailedPrecondition(
+            "the embedder has no space at all: pull models first", reason="WEIGHTS_MISSING"
+        )
     weights = profiles.profiles(spec.space for spec in specs)
     return common_pb2.Generation(
-        id=FIRST,
+        id=generation,
         spaces=specs,
         profiles=[common_pb2.Profile(name=name, weights=each) for name, each in weights.items()],
     )

@@ -1,28 +1,34 @@
-"""Pictures of products, named by their content, as files that the gateway serves."""
+"""Pictures of products, named by the content of the photo they show, as the gateway serves them."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-import os
 import re
-import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from PIL import Image, ImageOps
+import httpx
+from PIL import Image
 
-from services.mesh.errors import InvalidArgument, NotFound
+from services.gateway.photos import PhotoSource
+from services.gateway.store.pictures import PictureStore
+from services.mesh.errors import InvalidArgument, NotFound, VitrineError
+from services.mesh.fetch.addresses import AllowedHosts
+from services.mesh.fetch.rewriting import alternatives
+from services.mesh.pictures.decoding import ImageLimits, Upright, decoded
+from vitrine.v1 import common_pb2
 
 MAX_SIDE = 640
 MAX_KEPT_BYTES = 100_000
-MAX_PIXELS = 80_000_000
 WEBP_QUALITY = 82
 
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
-_KEPT_FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-_FILE = re.compile(r"[0-9a-f]{64}\.(?:jpg|png|webp)")
+_KEPT_FORMS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+# What is kept of a picture that is served from elsewhere: its address.
+_ADDRESS = "uri"
+_FILE = re.compile(r"[0-9a-f]{64}\.(?:jpg|png|webp|uri)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,68 +40,103 @@ class Picture:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A picture that another host serves."""
+
+    uri: str
+
+
 class MediaStore:
-    """Content-addressed files in a directory: a small photo as given, a large one as a smaller WebP."""
+    """A small photo is kept as given, a large one as a smaller WebP, made once.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+    Of a photo that was fetched from one of `redirect_hosts` the address alone is kept, and `photos` fetch it
+    again where its bytes are needed.
+    """
 
-    async def put(self, content: bytes, digest: str) -> Picture:
+    def __init__(
+        self,
+        pictures: PictureStore,
+        *,
+        photos: PhotoSource,
+        limits: ImageLimits,
+        redirect_hosts: Sequence[str] = (),
+        fetch_timeout_s: float,
+    ) -> None:
+        self._pictures = pictures
+        self._photos = photos
+        self._limits = limits
+        self._redirect_hosts = AllowedHosts(redirect_hosts)
+        self._fetch_timeout_s = fetch_timeout_s
+
+    async def put(self, content: bytes, digest: str, *, uri: str = "") -> Picture:
         """Keep a photo whose hex SHA-256 is `digest`; done again, it changes nothing.
 
-        Raises InvalidArgument (field `content`) when it is not a picture.
+        `uri` is where it was fetched from. Raises InvalidArgument (field `image`) when it is not a picture
+        that can be read, Unavailable where it cannot be kept.
         """
-        return await asyncio.to_thread(self._put, content, digest)
+        made = await asyncio.to_thread(_made, content, self._limits)
+        # The last is the one that is sure to be there: an account may refuse what it did not foresee.
+        elsewhere = alternatives(uri)[-1]
+        if self._is_served_by_its_host(elsewhere):
+            made = _Made(elsewhere.encode(), _ADDRESS, made.width, made.height)
+        file = f"{digest}.{made.suffix}"
+        await self._pictures.put(file, made.data)
+        return Picture(f"/media/{file}", made.width, made.height)
 
-    def path(self, file: str) -> Path:
-        """The file behind the last part of a `media_path`; raises NotFound for anything else."""
-        path = self._directory / file
-        if not _FILE.fullmatch(file) or not path.is_file():
+    async def shown(self, file: str) -> bytes | Elsewhere:
+        """What is served as the last part of a `media_path`; raises NotFound for anything else."""
+        data = await self._pictures.get(file) if _FILE.fullmatch(file) else None
+        if data is None:
             raise NotFound(f"there is no picture {file[:80]!r}")
-        return path
+        if not file.endswith(_ADDRESS):
+            return data
+        elsewhere = Elsewhere(data.decode())
+        # Whoever no longer names a host does not want to send people there.
+        if not self._is_served_by_its_host(elsewhere.uri):
+            raise NotFound(f"the picture {file[:80]!r} is not served from its host any more")
+        return elsewhere
 
-    def _put(self, content: bytes, digest: str) -> Picture:
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                data, extension, width, height = _made(image, content)
-        except (InvalidArgument, MemoryError):
-            raise
-        # Pillow's parsers raise nearly any kind of exception on hostile bytes; all of them mean the same.
-        except Exception as error:
-            raise InvalidArgument("content", "is not a picture that can be read") from error
-        path = self._directory / f"{digest}.{extension}"
-        if not path.exists():
-            _write_durably(path, data)
-        return Picture(f"/media/{path.name}", width, height)
+    async def data(self, file: str) -> bytes:
+        """The bytes of the picture behind the last part of a `media_path`, fetched where they are elsewhere.
 
+        Raises NotFound for anything else, and what `PhotoSource.contents` gives as an error.
+        """
+        picture = await self.shown(file)
+        if isinstance(picture, bytes):
+            return picture
+        image = common_pb2.Image(uri=picture.uri)
+        (content,) = await self._photos.contents([image], timeout_s=self._fetch_timeout_s)
+        if isinstance(content, VitrineError):
+            raise content
+        return content
 
-def _made(image: Image.Image, content: bytes) -> tuple[bytes, str, int, int]:
-    """What to keep of a photo: bytes and extension; and the photo's upright width and height."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise InvalidArgument("content", f"has more than {MAX_PIXELS} pixels")
-    # Orientations 5 to 8 of EXIF lie on their side.
-    if image.getexif().get(0x0112, 1) >= 5:
-        width, height = height, width
-    kept = _KEPT_FORMATS.get(image.format or "")
-    if kept and max(width, height) <= MAX_SIDE and len(content) <= MAX_KEPT_BYTES:
-        return content, kept, width, height
-    image.draft("RGB", (MAX_SIDE, MAX_SIDE))
-    upright = ImageOps.exif_transpose(image)
-    has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-    small = upright.convert("RGBA" if has_alpha else "RGB")
-    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    small.save(out, "WEBP", quality=WEBP_QUALITY, method=2)
-    return out.getvalue(), "webp", width, height
+    def _is_served_by_its_host(self, uri: str) -> bool:
+        return bool(uri) and httpx.URL(uri).host in self._redirect_hosts
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever dies meanwhile."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What to keep of a photo, and the photo's upright width and height."""
+
+    data: bytes
+    suffix: str
+    width: int
+    height: int
+
+
+def _made(content: bytes, limits: ImageLimits) -> _Made:
+    def finish(picture: Upright) -> _Made:
+        kept = _KEPT_FORMS.get(picture.form)
+        if kept and max(picture.width, picture.height) <= MAX_SIDE and len(content) <= MAX_KEPT_BYTES:
+            return _Made(content, kept, picture.width, picture.height)
+        small = picture.image
+        small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        small.save(out, "WEBP", quality=WEBP_QUALITY, method=2)
+        return _Made(out.getvalue(), "webp", picture.width, picture.height)
+
+    made = decoded(content, finish, side=MAX_SIDE, limits=limits)
+    if isinstance(made, InvalidArgument):
+        raise made
+    return made

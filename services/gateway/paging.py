@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import struct
+import zlib
 from dataclasses import dataclass
 
 from services.mesh.errors import InvalidArgument
@@ -14,10 +16,12 @@ from vitrine.v1 import ranker_pb2
 
 FIELD = "page_token"
 DIGEST_BYTES = 16
+MAX_BELIEF_BYTES = 64 << 10
 
 _CHECKSUM_BYTES = 6
 _POSITION = struct.Struct(f"<{DIGEST_BYTES}sdqB")
 _OFFSET = struct.Struct("<H")
+_LENGTH = struct.Struct("<H")
 _RANKED, _PLACED = 1, 2
 
 
@@ -27,7 +31,8 @@ class SearchPosition:
 
     `digest` is that of the request, generation and profile; `revision` is the next page's least one; `ranked`
     tells whether the ranker made the order, or the visual order stood in, in which the next page has to go
-    on. `offset` is how many hits came before, where the order is not by score.
+    on. `offset` is how many hits came before, where the order is not by score. `beliefs` are what the ranker
+    believed of the query, at most MAX_BELIEF_BYTES, so that it scores all pages alike.
     """
 
     digest: bytes
@@ -36,6 +41,7 @@ class SearchPosition:
     revision: int
     ranked: bool
     offset: int | None = None
+    beliefs: bytes = b""
 
     def encode(self) -> str:
         """As a token."""
@@ -43,7 +49,9 @@ class SearchPosition:
         flags = _RANKED * self.ranked | _PLACED * is_placed
         position = _POSITION.pack(self.digest, self.score, self.revision, flags)
         offset = b"" if self.offset is None else _OFFSET.pack(self.offset)
-        return _sealed(position + offset + self.product_id.encode())
+        product_id = self.product_id.encode()
+        beliefs = zlib.compress(self.beliefs) if self.beliefs else b""
+        return _sealed(position + offset + _LENGTH.pack(len(product_id)) + product_id + beliefs)
 
     @classmethod
     def decode(cls, token: str, digest: bytes) -> SearchPosition:
@@ -52,6 +60,10 @@ class SearchPosition:
         if len(data) < _POSITION.size:
             raise InvalidArgument(FIELD, "is not a page token of a search")
         of, score, revision, flags = _POSITION.unpack_from(data)
+        # Whoever knows how tokens are made can make one.
+        is_cut = bool(flags & _PLACED) and len(data) < _POSITION.size + _OFFSET.size
+        if is_cut or not math.isfinite(score) or revision < 0:
+            raise InvalidArgument(FIELD, "is not a page token of a search")
         if of != digest:
             raise InvalidArgument(
                 FIELD, "belongs to another request; only the token may differ between pages"
@@ -61,8 +73,13 @@ class SearchPosition:
         if flags & _PLACED:
             (offset,) = _OFFSET.unpack_from(data, end)
             end += _OFFSET.size
-        product_id = data[end:].decode(errors="replace")
-        return cls(of, score, product_id, revision, bool(flags & _RANKED), offset)
+        if len(data) < end + _LENGTH.size:
+            raise InvalidArgument(FIELD, "is not a page token of a search")
+        start = end + _LENGTH.size
+        end = start + _LENGTH.unpack_from(data, end)[0]
+        product_id = data[start:end].decode(errors="replace")
+        beliefs = _inflated(data[end:])
+        return cls(of, score, product_id, revision, bool(flags & _RANKED), offset, beliefs)
 
     @property
     def cursor(self) -> ranker_pb2.RankCursor | None:
@@ -70,6 +87,20 @@ class SearchPosition:
         if self.offset is not None:
             return None
         return ranker_pb2.RankCursor(score=self.score, product_id=self.product_id)
+
+
+def _inflated(data: bytes) -> bytes:
+    """What was compressed; raises InvalidArgument for what never was, or takes more than it may."""
+    if not data:
+        return b""
+    inflater = zlib.decompressobj()
+    try:
+        found = inflater.decompress(data, MAX_BELIEF_BYTES)
+    except zlib.error as error:
+        raise InvalidArgument(FIELD, "is not a page token of a search") from error
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidArgument(FIELD, "is not a page token of a search")
+    return found
 
 
 def encode_after(parent: str, last_id: str) -> str:
@@ -116,4 +147,4 @@ def _opened(token: str) -> bytes:
 
 
 def _checksum(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, person=b"vitrine-page").digest()
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES, person=b"vitrine-page-2").digest()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 
-from services.gateway import attributes, generations
+from google.protobuf import field_mask_pb2
+
+from services.gateway import attributes, generations, masks
 from services.gateway.paging import DIGEST_BYTES, SearchPosition
 from services.gateway.similarity import QueryKind
+from services.gateway.store.interface import CatalogRecord
 from services.mesh import names
 from services.mesh.errors import FailedPrecondition, InvalidArgument
 from vitrine.v1 import common_pb2, search_pb2, vectorsearch_pb2
@@ -24,6 +28,10 @@ MAX_GROUP_SIZE = 10
 MAX_SIMILARITY = 100.0
 DEFAULT_STALENESS_S = 2.0
 MAX_STALENESS_S = 3_600.0
+
+MAX_REMEMBERED = 1_024
+# A request with a photo is a new one nearly always.
+MAX_REMEMBERED_BYTES = 4_096
 
 # Changes when what is under a cache key changes its form.
 _FORMAT = b"search-1"
@@ -54,6 +62,7 @@ class Query:
     min_revision: int
     max_staleness_s: float
     refuse_partial: bool
+    read_mask: field_mask_pb2.FieldMask
     digest: bytes
     position: SearchPosition | None
 
@@ -92,6 +101,29 @@ class Query:
         )
 
 
+class QueryReader:
+    """Reads requests; of one that came a short while ago the query is at hand."""
+
+    def __init__(self, *, max_image_bytes: int) -> None:
+        self._max_image_bytes = max_image_bytes
+        self._remembered: OrderedDict[tuple[bytes, str, int], Query] = OrderedDict()
+
+    def read(self, request: search_pb2.SearchRequest, record: CatalogRecord) -> Query:
+        """A request as a query of the active generation of its catalogue; raises as `read`."""
+        if request.ByteSize() > MAX_REMEMBERED_BYTES:
+            return read(request, record.generation, max_image_bytes=self._max_image_bytes)
+        key = request.SerializeToString(), record.catalog, record.revision
+        query = self._remembered.get(key)
+        if query is not None:
+            self._remembered.move_to_end(key)
+            return query
+        query = read(request, record.generation, max_image_bytes=self._max_image_bytes)
+        self._remembered[key] = query
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return query
+
+
 def read(
     request: search_pb2.SearchRequest, generation: common_pb2.Generation, *, max_image_bytes: int
 ) -> Query:
@@ -113,6 +145,7 @@ def read(
     attributes.check_facets(request.facets, most=MAX_FACETS)
     if request.HasField("group_by"):
         attributes.check_group(request.group_by, most=MAX_GROUP_SIZE)
+    masks.check(request.read_mask, "read_mask")
     _check_within("diversity", request.diversity, 1.0)
     _check_within("min_similarity", request.min_similarity, MAX_SIMILARITY)
     k = request.k if request.HasField("k") else DEFAULT_K
@@ -120,7 +153,7 @@ def read(
         raise InvalidArgument("k", f"must be 1 to {MAX_K}")
     if request.min_revision < 0:
         raise InvalidArgument("min_revision", "must not be negative")
-    digest = _request_digest(request, parts, k, profile.name, generation.id)
+    digest = _request_digest(request, parts, k, profile.name, generation)
     position = SearchPosition.decode(request.page_token, digest) if request.page_token else None
     return Query(
         catalog=catalog,
@@ -139,6 +172,7 @@ def read(
         min_revision=max(request.min_revision, position.revision if position else 0),
         max_staleness_s=_staleness_s(request),
         refuse_partial=request.refuse_partial,
+        read_mask=request.read_mask,
         digest=digest,
         position=position,
     )
@@ -261,7 +295,7 @@ def _request_digest(
     parts: tuple[search_pb2.QueryPart, ...],
     k: int,
     profile: str,
-    generation: str,
+    generation: common_pb2.Generation,
 ) -> bytes:
     same = search_pb2.SearchRequest(
         catalog=request.catalog,
@@ -275,7 +309,9 @@ def _request_digest(
         diversity=request.diversity,
         min_similarity=request.min_similarity,
     )
-    return _digest(_FORMAT, generation.encode(), same.SerializeToString(deterministic=True))
+    # All of the generation: a catalogue that is created anew has one of the same id.
+    frozen = generation.SerializeToString(deterministic=True)
+    return _digest(_FORMAT, frozen, same.SerializeToString(deterministic=True))
 
 
 def _digest(*parts: bytes) -> bytes:

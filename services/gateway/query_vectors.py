@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,13 +77,15 @@ class QueryVectorSource:
         for index in by_source["vector"]:
             parts[index] = _given(query, index)
         labels: list[common_pb2.Label] = []
-        await _all(
-            self._add_products(query, by_source["product"], specs, parts, labels, clock),
-            self._add_embedded(query, by_source["image"], specs, parts, clock),
-            self._add_embedded(
-                query, by_source["text"], [spec for spec in specs if spec.accepts_text], parts, clock
-            ),
-        )
+        text_specs = [spec for spec in specs if spec.accepts_text]
+        work = []
+        if by_source["product"]:
+            work.append(self._add_products(query, by_source["product"], specs, parts, labels, clock))
+        if by_source["image"] and specs:
+            work.append(self._add_embedded(query, by_source["image"], specs, parts, clock))
+        if by_source["text"] and text_specs:
+            work.append(self._add_embedded(query, by_source["text"], text_specs, parts, clock))
+        await _all(work)
         return QueryVectors(_mixed_queries(query, parts), _photo(query, parts), labels)
 
     @staticmethod
@@ -103,8 +106,6 @@ class QueryVectorSource:
         clock: StageClock,
     ) -> None:
         """Fill in the parts that are products, and what is known of them."""
-        if not indexes:
-            return
         request = vectorsearch_pb2.GetVectorsRequest(
             catalog=query.catalog,
             generation=query.generation.id,
@@ -131,23 +132,24 @@ class QueryVectorSource:
         clock: StageClock,
     ) -> None:
         """Fill in parts that have to be embedded, all pictures or all texts, in one call."""
-        if not indexes or not specs:
-            return
         keys = {index: _key(query.parts[index], specs) for index in indexes}
         embeddings: dict[int, embedder_pb2.Embedding] = {}
         for index, key in keys.items():
-            cached = await self._cache.get(key, max_age_s=VECTOR_TTL_S)
+            cached = await self._cache.get(key, max_age_s=VECTOR_TTL_S, kind="vector")
             if cached is not None:
                 embeddings[index] = embedder_pb2.Embedding.FromString(cached)
         missing = [index for index in indexes if index not in embeddings]
         if missing:
+            began_s = time.perf_counter()
             with clock.stage("embed"):
                 made = await self._embed([query.parts[index] for index in missing], specs)
+            cost_s = (time.perf_counter() - began_s) / len(missing)
             for index, embedding in zip(missing, made, strict=True):
                 _check_item(embedding, query.parts[index], f"parts[{index}]")
                 embeddings[index] = embedding
                 ttl_s = ADDRESS_TTL_S if query.parts[index].image.uri else VECTOR_TTL_S
-                await self._cache.put(keys[index], embedding.SerializeToString(), ttl_s=ttl_s)
+                value = embedding.SerializeToString()
+                await self._cache.put(keys[index], value, ttl_s=ttl_s, cost_s=cost_s)
         for index, embedding in embeddings.items():
             parts[index] = {
                 vector.space: vectors.decode(vector, field=f"parts[{index}]") for vector in embedding.vectors
@@ -168,8 +170,11 @@ class QueryVectorSource:
         )
 
 
-async def _all(*work: Coroutine[Any, Any, None]) -> None:
+async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Everything at once; the first failure cancels the rest."""
+    if len(work) == 1:
+        await work[0]
+        return
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await asyncio.gather(*tasks)
@@ -209,6 +214,9 @@ def _normalised_mean(product: vectorsearch_pb2.ProductVectors, spec: common_pb2.
         for vector in photo.vectors
         if vector.space == spec.space
     ]
+    if len(found) == 1:
+        # Of length one as it was stored.
+        return found[0]
     return _unit(np.mean(found, axis=0, dtype=np.float32)) if found else None
 
 
@@ -217,6 +225,8 @@ def _mixed(parts: Iterable[tuple[float, Floats | None]]) -> Floats | None:
     present = [(weight, vector) for weight, vector in parts if vector is not None]
     if all(weight < 0 for weight, _ in present):
         return None
+    if len(present) == 1:
+        return present[0][1]
     total = sum((np.float32(weight) * vector for weight, vector in present), np.float32(0.0))
     return _unit(np.asarray(total, np.float32))
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import grpc.aio
 import numpy as np
 import structlog
+from google.protobuf.message import DecodeError
 
 from services.gateway import upstream
 from services.gateway.candidates import capped, group_values, visual_scores
+from services.gateway.paging import MAX_BELIEF_BYTES
 from services.gateway.products import Vectors
 from services.gateway.query import Query
 from services.gateway.query_vectors import QueryVectors
 from services.gateway.threshold import most_shortfall
-from services.mesh.errors import DeadlineExceeded, Unavailable, VitrineError
+from services.mesh.errors import DeadlineExceeded, InvalidArgument, Unavailable, VitrineError
 from services.mesh.profiles import VISUAL
 from vitrine.v1 import common_pb2, ranker_pb2, ranker_pb2_grpc, vectorsearch_pb2
 
@@ -61,6 +63,7 @@ class Ranker:
             group_by=query.group_by,
             diversity=query.diversity,
             offset=query.offset,
+            beliefs=_beliefs(query),
         )
         try:
             response = await upstream.ask("ranker", self._stub.Rank, request, timeout_s=self._timeout_s)
@@ -137,6 +140,22 @@ def hits(
     """Product, photo and rank of each candidate of a page."""
     for ranked in response.ranked:
         yield candidates.product_ids[ranked.index], candidates.photo_ids[ranked.index], ranked
+
+
+def beliefs_of(response: ranker_pb2.RankResponse) -> bytes:
+    """What the ranker believed of a query, for the next page; nothing where that is too much for a token."""
+    data = ranker_pb2.RankResponse(beliefs=response.beliefs).SerializeToString(deterministic=True)
+    return data if len(data) <= MAX_BELIEF_BYTES else b""
+
+
+def _beliefs(query: Query) -> Sequence[ranker_pb2.RankBelief]:
+    """What the ranker believed of the query for the page before; raises InvalidArgument for what is none."""
+    if query.position is None or not query.position.beliefs:
+        return ()
+    try:
+        return ranker_pb2.RankResponse.FromString(query.position.beliefs).beliefs
+    except DecodeError as error:
+        raise InvalidArgument("page_token", "is not a page token of a search") from error
 
 
 def _max_shortfall(query: Query) -> float | None:

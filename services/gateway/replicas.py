@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import grpc.aio
 import structlog
@@ -16,19 +16,14 @@ import structlog
 from services.gateway import metrics, upstream
 from services.mesh import channel
 from services.mesh.backoff import Backoff
+from services.mesh.channel import Connect
 from vitrine.v1 import vectorsearch_pb2, vectorsearch_pb2_grpc
 
 _log = structlog.get_logger()
 
 
-class Dated(Protocol):
-    """An answer that says which revision it reflects."""
-
-    revision: int
-
-
 Request = TypeVar("Request")
-Response = TypeVar("Response", bound=Dated)
+Response = TypeVar("Response")
 
 _ASIDE_FIRST_S = 0.25
 # A process that was restarted is asked again after this time at the latest.
@@ -57,13 +52,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Rpc(Generic[Request, Response]):
-    """An RPC of a shard: its name, and where a stub has it."""
+    """An RPC of a shard: its name, where a stub has it, and which revision an answer reflects."""
 
     name: str
     of: Callable[
         [vectorsearch_pb2_grpc.VectorSearchServiceAsyncStub],
         grpc.aio.UnaryUnaryMultiCallable[Request, Response],
     ]
+    revision: Callable[[Response], int]
 
 
 class Replica:
@@ -73,7 +69,7 @@ class Replica:
     It is silent when it took too long to tell anything when it was last looked at.
     """
 
-    def __init__(self, target: str, place: Place) -> None:
+    def __init__(self, target: str, place: Place, connect: Connect = channel.connect) -> None:
         self.target = target
         self.state = State.UNKNOWN
         self.is_silent = False
@@ -85,7 +81,7 @@ class Replica:
         self._aside_until_s = -math.inf
         self._place = place
         self._backoff = Backoff(initial_s=_ASIDE_FIRST_S, max_s=_ASIDE_MAX_S, jitter=0.2)
-        self._channel = channel.connect(target)
+        self._channel = connect(target)
         self._stub = vectorsearch_pb2_grpc.VectorSearchServiceStub(self._channel)
 
     async def close(self) -> None:
@@ -157,9 +153,9 @@ class Replica:
 class Replicas:
     """All copies of one shard."""
 
-    def __init__(self, targets: Sequence[str], place: Place) -> None:
+    def __init__(self, targets: Sequence[str], place: Place, connect: Connect = channel.connect) -> None:
         self.place = place
-        self.all = tuple(Replica(target, place) for target in targets)
+        self.all = tuple(Replica(target, place, connect) for target in targets)
         self._turns = 0
 
     def next(self, *, besides: Collection[Replica] = ()) -> Replica | None:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from services.gateway import attributes, candidates, metrics, query, ranking, similarity
+from services.gateway import attributes, candidates, masks, metrics, ranking, similarity
 from services.gateway.cache.interface import Cache
 from services.gateway.directory import CatalogDirectory
 from services.gateway.flight import SingleFlight
 from services.gateway.paging import SearchPosition
-from services.gateway.query import Query
+from services.gateway.product_memory import ProductMemory
+from services.gateway.query import Query, QueryReader
+from services.gateway.query_log import QueryLog
+from services.gateway.query_record import record_of
 from services.gateway.query_vectors import CANDIDATE_LABELS, QueryVectors, QueryVectorSource
 from services.gateway.ranking import Ranker
 from services.gateway.shards import Found, Shards
-from services.gateway.store.interface import Store, StoredProduct
-from services.mesh import deadline, names
-from services.mesh.errors import InvalidArgument, Unavailable
+from services.gateway.store.interface import CatalogRecord, Store
+from services.mesh import deadline, names, status
+from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable, VitrineError
 from services.mesh.stages import StageClock
-from vitrine.v1 import search_pb2, vectorsearch_pb2
+from vitrine.v1 import catalog_pb2, search_pb2, vectorsearch_pb2
 
 _log = structlog.get_logger()
 
@@ -32,6 +36,9 @@ ANSWER_TTL_S = 60.0
 GROUP_DEPTH = 10
 # So many candidates come with a vector when variety is wanted.
 DIVERSE = 200
+MAX_BATCH = 32
+# So many searches of a batch are worked on at once, so that others are not kept waiting by one caller.
+MAX_AT_ONCE = 8
 
 
 class SearchFlow:
@@ -42,27 +49,77 @@ class SearchFlow:
         *,
         directory: CatalogDirectory,
         store: Store,
+        products: ProductMemory,
         shards: Shards,
         vectors: QueryVectorSource,
         ranker: Ranker,
         cache: Cache,
+        query_log: QueryLog,
         max_image_bytes: int,
         store_timeout_s: float,
     ) -> None:
         self._directory = directory
         self._store = store
+        self._products = products
         self._shards = shards
         self._vectors = vectors
         self._ranker = ranker
         self._cache = cache
-        self._max_image_bytes = max_image_bytes
+        self._query_log = query_log
+        self._reader = QueryReader(max_image_bytes=max_image_bytes)
         self._store_timeout_s = store_timeout_s
         self._flights: SingleFlight[search_pb2.SearchResponse] = SingleFlight()
 
     async def search(self, request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
         """Answer one search; raises the domain errors that search.proto lists."""
         record = await self._directory.get(names.parse_catalog(request.catalog, "catalog"))
-        wanted = query.read(request, record.generation, max_image_bytes=self._max_image_bytes)
+        return await self._answer(request, record)
+
+    async def batch_search(self, request: search_pb2.BatchSearchRequest) -> search_pb2.BatchSearchResponse:
+        """Answer several searches of one catalogue, each with its own outcome."""
+        catalog = names.parse_catalog(request.catalog, "catalog")
+        if not 1 <= len(request.requests) <= MAX_BATCH:
+            raise InvalidArgument("requests", f"1 to {MAX_BATCH} requests")
+        for index, each in enumerate(request.requests):
+            if each.catalog not in ("", request.catalog):
+                raise InvalidArgument(f"requests[{index}].catalog", "is not the batch's")
+        record = await self._directory.get(catalog)
+        at_once = asyncio.Semaphore(MAX_AT_ONCE)
+
+        async def answer(each: search_pb2.SearchRequest) -> search_pb2.BatchSearchResult:
+            single = search_pb2.SearchRequest()
+            single.CopyFrom(each)
+            single.catalog = request.catalog
+            try:
+                async with at_once:
+                    return search_pb2.BatchSearchResult(response=await self._answer(single, record))
+            except VitrineError as error:
+                return search_pb2.BatchSearchResult(status=status.to_item(error))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(each)) for each in request.requests]
+        return search_pb2.BatchSearchResponse(results=[task.result() for task in tasks])
+
+    async def _answer(
+        self, request: search_pb2.SearchRequest, record: CatalogRecord
+    ) -> search_pb2.SearchResponse:
+        try:
+            return await self._answer_by(request, record)
+        except FailedPrecondition as error:
+            if error.reason != "MODEL_MISMATCH":
+                raise
+            # Another gateway may have gone over to another generation, and removed the one known here.
+            self._directory.forget(record.catalog)
+            present = await self._directory.get(record.catalog)
+            if present.active == record.active:
+                raise
+        return await self._answer_by(request, present)
+
+    async def _answer_by(
+        self, request: search_pb2.SearchRequest, record: CatalogRecord
+    ) -> search_pb2.SearchResponse:
+        began_s = time.perf_counter()
+        wanted = self._reader.read(request, record)
         response, outcome = await self._found(wanted)
         missing = response.shards_total - response.shards_ok
         if wanted.refuse_partial and missing:
@@ -71,6 +128,8 @@ class SearchFlow:
         response.query_id = secrets.token_hex(8)
         await self._add_metadata(wanted, response)
         _count(response)
+        latency_ms = (time.perf_counter() - began_s) * 1e3
+        self._query_log.record(wanted.catalog, record_of(wanted, response, latency_ms=latency_ms))
         return response
 
     async def _found(
@@ -91,13 +150,16 @@ class SearchFlow:
         return response, search_pb2.CACHE_OUTCOME_SHARED if shared else search_pb2.CACHE_OUTCOME_MISS
 
     async def _find_and_keep(self, wanted: Query) -> search_pb2.SearchResponse:
+        began_s = time.perf_counter()
         response = await self._find(wanted)
         if not response.degraded:
             kept = search_pb2.SearchResponse()
             kept.CopyFrom(response)
             # How long it took is of no use to those who get it from the cache.
             kept.ClearField("stages")
-            await self._cache.put(wanted.cache_key, kept.SerializeToString(), ttl_s=ANSWER_TTL_S)
+            cost_s = time.perf_counter() - began_s
+            value = kept.SerializeToString()
+            await self._cache.put(wanted.cache_key, value, ttl_s=ANSWER_TTL_S, cost_s=cost_s)
         return response
 
     async def _find(self, wanted: Query) -> search_pb2.SearchResponse:
@@ -136,29 +198,42 @@ class SearchFlow:
         """Fill in the products; those deleted meanwhile go."""
         if not response.hits:
             return
-        clock = StageClock()
-        with clock.stage("metadata"):
-            products = await self._products(wanted, [_product_id(hit) for hit in response.hits])
-        response.stages.extend(clock.timings)
+        ids = [_product_id(hit) for hit in response.hits]
+        products = self._products.remembered(wanted.catalog, ids, min_revision=wanted.min_revision)
         if products is None:
-            response.degraded.append("metadata")
-            return
-        hits = [hit for hit in response.hits if _product_id(hit) in products]
-        for hit in hits:
-            hit.product.CopyFrom(products[_product_id(hit)].message())
-        if len(hits) < len(response.hits):
-            living = search_pb2.SearchResponse(hits=hits)
+            clock = StageClock()
+            with clock.stage("metadata"):
+                products, whole = await self._read_products(wanted.catalog, ids)
+            response.stages.extend(clock.timings)
+            if not whole:
+                response.degraded.append("metadata")
+                _fill(response.hits, products, wanted)
+                return
+        if len(products) < len(ids):
+            living = [hit for hit in response.hits if _product_id(hit) in products]
+            kept = search_pb2.SearchResponse(hits=living)
             del response.hits[:]
-            response.hits.extend(living.hits)
+            response.hits.extend(kept.hits)
+        _fill(response.hits, products, wanted)
 
-    async def _products(self, wanted: Query, ids: list[str]) -> Mapping[str, StoredProduct] | None:
-        """The products by id, or None when the store is away."""
+    async def _read_products(
+        self, catalog: str, ids: Sequence[str]
+    ) -> tuple[Mapping[str, catalog_pb2.Product], bool]:
+        """The products by id, and whether they are as the store has them now."""
         try:
             async with asyncio.timeout(deadline.remaining_s(self._store_timeout_s)):
-                return await self._store.products(wanted.catalog, ids)
+                return await self._products.read(catalog, ids), True
         except (Unavailable, TimeoutError) as error:
             _log.warning("store failed", error=str(error))
-            return None
+            return self._products.last_known(catalog, ids), False
+
+
+def _fill(hits: Sequence[search_pb2.Hit], products: Mapping[str, catalog_pb2.Product], wanted: Query) -> None:
+    """Put products in place of bare names, where they are known."""
+    for hit in hits:
+        product = products.get(_product_id(hit))
+        if product is not None:
+            hit.product.CopyFrom(masks.read(product, wanted.read_mask))
 
 
 def _request(wanted: Query, vectors: QueryVectors) -> vectorsearch_pb2.SearchVectorsRequest:
@@ -237,6 +312,7 @@ def _response(wanted: Query, found: Found, ranked: ranking.Ranking) -> search_pb
             found.revision,
             ranked.ranked,
             wanted.offset + len(response.hits) if wanted.diversity and ranked.ranked else None,
+            ranking.beliefs_of(ranked.response),
         )
         response.next_page_token = position.encode()
     return response

@@ -172,18 +172,16 @@ class _Call(Generic[Request, Response]):
                     await replica.look(timeout_s=self._left_s())
                 asked_s = time.monotonic()
                 # One that is another shard than it should be would give a wrong answer.
-                response = (
-                    None
-                    if replica.state is State.MISPLACED
-                    else await replica.ask(self.rpc, self.request, timeout_s=self._left_s())
-                )
+                response: Response | None = None
+                if replica.state is not State.MISPLACED:
+                    response = await replica.ask(self.rpc, self.request, timeout_s=self._left_s())
             except VitrineError as error:
                 if _is_ill(error, is_fair=self.ends_at_s - started_s >= self.fair_s):
                     replica.set_aside(asked_at_s=started_s)
                 raise
         if response is None:
             raise Unavailable(f"{replica.target} is another shard", reason="SHARD_UNAVAILABLE")
-        replica.welcome(response.revision)
+        replica.welcome(self.rpc.revision(response))
         if at_once:
             self.latencies.add(time.monotonic() - asked_s)
         return Answer(response, is_behind=self.shard.is_behind(replica))

@@ -16,6 +16,8 @@ import structlog
 
 from services.gateway import metrics
 from services.gateway.replicas import Place, Replica, Replicas, State
+from services.mesh import channel
+from services.mesh.channel import Connect
 from services.mesh.errors import DeadlineExceeded, Unavailable, VitrineError
 from vitrine.v1 import vectorsearch_pb2
 
@@ -30,10 +32,12 @@ Status = vectorsearch_pb2.GetShardStatusResponse
 class ShardSet:
     """One set: its shards in order, `targets` of each one's replicas. `name` is that of its setting."""
 
-    def __init__(self, name: str, targets: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self, name: str, targets: Sequence[Sequence[str]], connect: Connect = channel.connect
+    ) -> None:
         self.name = name
         self.shards = tuple(
-            Replicas(replicas, Place(shard, len(targets))) for shard, replicas in enumerate(targets)
+            Replicas(replicas, Place(shard, len(targets)), connect) for shard, replicas in enumerate(targets)
         )
 
     @property
@@ -50,6 +54,11 @@ class ShardSet:
             metrics.REPLICAS.labels(self.name, state.value).set(states[state])
         return {replica: status for replica, status in zip(replicas, told, strict=True) if status is not None}
 
+    async def holds(self, revision: int) -> bool:
+        """Whether all replicas that answer now reflect a revision, and every shard has one that does."""
+        told = await self.look()
+        return self.is_covered(told, revision) and all(its.revision >= revision for its in told.values())
+
     def is_covered(self, told: dict[Replica, Status], revision: float) -> bool:
         """Whether every shard has a replica that has caught up and reflects `revision`."""
         return all(
@@ -64,7 +73,7 @@ class ShardSet:
 class ShardSets:
     """The set in use and, where one is set up, the next one: used as soon and as long as it is covered.
 
-    `head` gives the last revision of the log that this process knows.
+    `head` gives the last revision of the log that this process knows, `connect` makes the connections.
     """
 
     def __init__(
@@ -73,10 +82,13 @@ class ShardSets:
         next_targets: Sequence[Sequence[str]],
         *,
         head: Callable[[], int],
+        connect: Connect = channel.connect,
     ) -> None:
-        current = ShardSet("shards", targets)
+        current = ShardSet("shards", targets, connect)
         self.in_use = current
-        self._by_preference = [ShardSet("next_shards", next_targets), current] if next_targets else [current]
+        self._by_preference = [current]
+        if next_targets:
+            self._by_preference.insert(0, ShardSet("next_shards", next_targets, connect))
         self._head = head
         # What a set must reflect to be covered: the head as it was at the check before, so that one that
         # keeps up with a log that grows all the time is. The first check has nothing to go by.

@@ -13,8 +13,9 @@ from services.gateway import candidates
 from services.gateway.replicas import Replicas, Request, Response, Rpc
 from services.gateway.shard_calls import NOT_REACHED, Answer, ShardCalls
 from services.gateway.shard_sets import ShardSets
-from services.mesh import deadline
+from services.mesh import channel, deadline
 from services.mesh.buckets import bucket_of, shard_of
+from services.mesh.channel import Connect
 from services.mesh.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -32,10 +33,18 @@ _log = structlog.get_logger()
 SHARE_OF_DEADLINE = 0.8
 
 _SEARCH: Rpc[vectorsearch_pb2.SearchVectorsRequest, vectorsearch_pb2.SearchVectorsResponse] = Rpc(
-    "SearchVectors", lambda stub: stub.SearchVectors
+    "SearchVectors", lambda stub: stub.SearchVectors, lambda answer: answer.revision
+)
+_BATCH_SEARCH: Rpc[
+    vectorsearch_pb2.BatchSearchVectorsRequest, vectorsearch_pb2.BatchSearchVectorsResponse
+] = Rpc(
+    "BatchSearchVectors",
+    lambda stub: stub.BatchSearchVectors,
+    # Searches that failed reflect none.
+    lambda answer: max((each.response.revision for each in answer.outcomes), default=0),
 )
 _VECTORS: Rpc[vectorsearch_pb2.GetVectorsRequest, vectorsearch_pb2.GetVectorsResponse] = Rpc(
-    "GetVectors", lambda stub: stub.GetVectors
+    "GetVectors", lambda stub: stub.GetVectors, lambda answer: answer.revision
 )
 
 
@@ -59,7 +68,8 @@ class Found:
 class Shards:
     """A client of every shard: `targets` of each one's replicas, shards in order.
 
-    `next_targets` are those of another set, to go over to; `head` gives the last revision of the log known.
+    `next_targets` are those of another set, to go over to; `head` gives the last revision of the log known,
+    `connect` makes the connections.
     """
 
     def __init__(
@@ -69,8 +79,9 @@ class Shards:
         timeout_s: float,
         next_targets: Sequence[Sequence[str]] = (),
         head: Callable[[], int] = lambda: 0,
+        connect: Connect = channel.connect,
     ) -> None:
-        self._sets = ShardSets(targets, next_targets, head=head)
+        self._sets = ShardSets(targets, next_targets, head=head, connect=connect)
         self._calls = ShardCalls(timeout_s=timeout_s)
         self._timeout_s = timeout_s
 
@@ -127,6 +138,31 @@ class Shards:
             total=len(shards),
             unknown_attributes=unknown if not missing else frozenset(),
         )
+
+    async def batch_search(
+        self, request: vectorsearch_pb2.BatchSearchVectorsRequest
+    ) -> list[common_pb2.Candidates]:
+        """What the shards that answer find for each of some searches, which have no `group_by`.
+
+        Raises Unavailable when no shard answered, and ResourceExhausted when none did and one has too much to
+        do. A search that a shard refuses finds nothing there.
+        """
+        outcomes = await self._gather(_BATCH_SEARCH, dict.fromkeys(self._sets.in_use.shards, request), 0)
+        answers = [outcome.response for outcome in outcomes if not isinstance(outcome, VitrineError)]
+        if not answers:
+            _raise_overload(outcomes)
+            raise Unavailable("no shard can be reached", reason="SHARDS_UNAVAILABLE")
+        found = [
+            [answer.outcomes[index].response.candidates for answer in answers]
+            for index in range(len(request.requests))
+        ]
+        return [
+            candidates.merged(its, search.limit) for its, search in zip(found, request.requests, strict=True)
+        ]
+
+    async def hold(self, revision: int) -> bool:
+        """Whether all replicas that answer reflect a revision, and every shard has one that does."""
+        return await self._sets.in_use.holds(revision)
 
     async def vectors(
         self, request: vectorsearch_pb2.GetVectorsRequest

@@ -9,9 +9,8 @@ never contradicts the order of scores.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import Enum
-
-import numpy as np
 
 from vitrine.v1 import search_pb2
 
@@ -128,7 +127,13 @@ _DEFAULT_PROFILE = "similar"
 def similarity(shortfall: float, kind: QueryKind, profile: str) -> float:
     """0 to 100, rounded to two digits, of what a score lacks to the best possible one."""
     knots = _KNOTS.get((kind, profile), _KNOTS[kind, _DEFAULT_PROFILE])
-    return round(float(np.interp(shortfall, [x for x, _ in knots], [y for _, y in knots])), 2)
+    place = bisect_right(knots, shortfall, key=lambda knot: knot[0])
+    if place == 0:
+        return knots[0][1]
+    if place == len(knots):
+        return knots[-1][1]
+    (left, high), (right, low) = knots[place - 1], knots[place]
+    return round(high - (high - low) * (shortfall - left) / (right - left), 2)
 
 
 def band(value: float) -> search_pb2.Band.ValueType:

@@ -6,7 +6,8 @@ A call goes through `call` rather than a client interceptor: those cost a task a
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -17,6 +18,8 @@ from services.mesh.status import from_rpc_error
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Connect = Callable[[str], grpc.aio.Channel]
+"""Makes a channel to a target."""
 
 # The server consents to pings this often (`services.mesh.server`); more frequent ones would get GOAWAY.
 KEEPALIVE_S = 30.0
@@ -63,9 +66,32 @@ def options(*, retries: bool) -> list[tuple[str, Any]]:
     ]
 
 
-def connect(target: str, *, retries: bool = False) -> grpc.aio.Channel:
-    """A channel to `target` (`127.0.0.1:50052`, `dns:///embedder:50051`), connected when first used."""
-    return grpc.aio.insecure_channel(target, options=options(retries=retries))
+def credentials(
+    *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
+) -> grpc.ChannelCredentials:
+    """TLS for a channel, from PEM files.
+
+    The server's certificate has to be of an authority in `ca`, or of one that gRPC ships with when None, and
+    for the name or address in the target. `certificate`, a chain, and its `key` are shown to a server that
+    asks who calls (mTLS). Raises OSError when a file cannot be read.
+    """
+    return grpc.ssl_channel_credentials(
+        root_certificates=ca.read_bytes() if ca else None,
+        private_key=key.read_bytes() if key else None,
+        certificate_chain=certificate.read_bytes() if certificate else None,
+    )
+
+
+def connect(
+    target: str, *, retries: bool = False, tls: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
+    """A channel to `target` (`127.0.0.1:50052`, `dns:///embedder:50051`), connected when first used.
+
+    It is encrypted with `tls`, which see `credentials`, and plain text without.
+    """
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options(retries=retries))
+    return grpc.aio.secure_channel(target, tls, options=options(retries=retries))
 
 
 async def call(
@@ -84,14 +110,17 @@ async def call(
 
 
 async def stream(
-    method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request
+    method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request, *, key: str = ""
 ) -> AsyncIterator[Response]:
     """The responses of a server-streaming RPC, without a deadline of its own.
 
-    Raises the domain error that the service ended it with.
+    `key` says who calls, to a service that asks. Raises the domain error that the service ended it with.
     """
+    metadata = [(trace.HEADER, trace.header())]
+    if key:
+        metadata.append(("authorization", f"Bearer {key}"))
     try:
-        async for response in method(request, metadata=((trace.HEADER, trace.header()),)):
+        async for response in method(request, metadata=metadata):
             yield response
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error

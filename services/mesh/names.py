@@ -59,7 +59,7 @@ def generation_name(catalog: str, generation: str) -> str:
 
 
 def parse_generation(name: str, field: str) -> tuple[str, str]:
-    """Catalogue id and generation id in a generation's name; raises InvalidArgument naming `field` otherwise."""
+    """Catalogue and generation id in a generation's name; raises InvalidArgument naming `field` otherwise."""
     parts = name.split("/")
     if len(parts) != 4 or parts[0] != "catalogs" or parts[2] != "generations":
         raise InvalidArgument(field, "must be catalogs/{catalog}/generations/{generation}")

@@ -8,7 +8,7 @@ import functools
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, cast
 
 import grpc
@@ -16,17 +16,22 @@ import grpc.aio
 import structlog
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from services.mesh import deadline, logs, metrics, trace
 from services.mesh.channel import KEEPALIVE_S
-from services.mesh.errors import ResourceExhausted, VitrineError
+from services.mesh.errors import InvalidArgument, ResourceExhausted, VitrineError
 from services.mesh.settings import ServiceSettings
 from services.mesh.status import abort_arguments
+from services.mesh.tls import ServerFiles, server_credentials
 
 _log = structlog.get_logger()
+
+Admission = Callable[[Mapping[str, str | bytes], str], Awaitable[None]]
+"""Looks at the metadata of a call and the address of its caller; refuses it with a domain error."""
 
 # At most one line is logged in this time of calls of a method that were refused.
 _REFUSAL_LINE_S = 0.1
@@ -50,8 +55,9 @@ class Host:
         self._health = _Health(self._stopping)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._interceptor = _RequestInterceptor(settings)
         self._server = grpc.aio.server(
-            interceptors=[_RequestInterceptor(settings)],
+            interceptors=[self._interceptor],
             options=[
                 # Without this two processes share a port silently and a port in use is never noticed.
                 ("grpc.so_reuseport", 0),
@@ -68,6 +74,10 @@ class Host:
         """Serve a service; `register` adds its servicer to the server."""
         self._services.append(descriptor)
         register(self._server)
+
+    def admit_by(self, admission: Admission) -> None:
+        """Let `admission` see every call before its servicer does, but for health and reflection."""
+        self._interceptor.admission = admission
 
     def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as long as the process; should it fail or end, the process stops with an error.
@@ -97,7 +107,7 @@ class Host:
         metrics.declare(self._services)
         address = f"{self._settings.host}:{self._settings.port}"
         try:
-            port = self._server.add_insecure_port(address)
+            port = self._listen_on(address)
         except RuntimeError as error:
             raise OSError(f"{self._name}: cannot listen on {address}: is the port in use?") from error
         if self._settings.metrics_port:
@@ -141,6 +151,13 @@ class Host:
         _log.info("stopped")
         if self._failure is not None:
             raise self._failure
+
+    def _listen_on(self, address: str) -> int:
+        settings = self._settings
+        if settings.tls_certificate is None or settings.tls_key is None:
+            return self._server.add_insecure_port(address)
+        files = ServerFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        return self._server.add_secure_port(address, server_credentials(files))
 
     async def _tell(self, status: int) -> None:
         for name in ("", *(service.full_name for service in self._services)):
@@ -196,6 +213,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
         self._max_inflight = settings.max_inflight
         self._default_timeout_s = settings.default_timeout_s
         self._inflight = 0
+        self.admission: Admission | None = None
 
     async def intercept_service(
         self,
@@ -206,20 +224,19 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or details.method.startswith(_INTERNAL_SERVICES):
             return handler
+        # Requests are parsed in here: gRPC would answer UNKNOWN to what is none, and log a traceback.
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(handler.unary_unary, details),
-                request_deserializer=handler.request_deserializer,
+                self._unary(handler.unary_unary, handler.request_deserializer, details),
                 response_serializer=handler.response_serializer,
             )
         return grpc.unary_stream_rpc_method_handler(
-            self._server_stream(handler.unary_stream, details),
-            request_deserializer=handler.request_deserializer,
+            self._server_stream(handler.unary_stream, handler.request_deserializer, details),
             response_serializer=handler.response_serializer,
         )
 
-    def _unary(self, behaviour: Any, details: grpc.HandlerCallDetails) -> Any:
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    def _unary(self, behaviour: Any, parse: Any, details: grpc.HandlerCallDetails) -> Any:
+        async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             rpc = _Rpc("unary", details)
             code = grpc.StatusCode.OK
             try:
@@ -228,7 +245,9 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
                     # None for a call without a deadline, which the stubs do not know of.
                     remaining_s = cast("float | None", context.time_remaining())
                     with deadline.within(self._default_timeout_s if remaining_s is None else remaining_s):
-                        return await behaviour(request, context)
+                        if self.admission is not None:
+                            await self.admission(rpc.metadata, context.peer())
+                        return await behaviour(_parsed(parse, data), context)
                 finally:
                     self._leave()
             except VitrineError as error:
@@ -243,12 +262,14 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
 
         return handle
 
-    def _server_stream(self, behaviour: Any, details: grpc.HandlerCallDetails) -> Any:
-        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    def _server_stream(self, behaviour: Any, parse: Any, details: grpc.HandlerCallDetails) -> Any:
+        async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             rpc = _Rpc("server_stream", details)
             code = grpc.StatusCode.OK
             try:
-                async for response in behaviour(request, context):
+                if self.admission is not None:
+                    await self.admission(rpc.metadata, context.peer())
+                async for response in behaviour(_parsed(parse, data), context):
                     yield response
             except VitrineError as error:
                 code = await _abort(context, error)
@@ -276,14 +297,21 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
         metrics.INFLIGHT.set(self._inflight)
 
 
+def _parsed(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        return parse(data)
+    except DecodeError as error:
+        raise InvalidArgument("", "the request is not a message of this RPC's kind") from error
+
+
 class _Rpc:
     """Counts, times and logs one RPC."""
 
     def __init__(self, kind: str, details: grpc.HandlerCallDetails) -> None:
         self._meters = _meters(kind, details.method)
         self._start = time.perf_counter()
-        headers = dict(details.invocation_metadata or ())
-        parent = headers.get(trace.HEADER)
+        self.metadata = dict(details.invocation_metadata or ())
+        parent = self.metadata.get(trace.HEADER)
         trace.begin(parent if isinstance(parent, str) else None)
         self._meters.started.inc()
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import Field, ValidationError
+import grpc
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from services.mesh import channel
 
 # What a process ends with whose settings are wrong: nobody need try again before they are mended.
 SETTINGS_STATUS = 2
@@ -41,6 +45,46 @@ class ServiceSettings(BaseSettings):
     )
     drain_s: float = Field(20.0, ge=0, le=600, description="Time for calls in hand to end after SIGTERM.")
 
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the server's certificate chain; plain text is served without one."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities of callers' certificates, which are then required."
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities of other services' certificates; they are called in plain"
+        " text without one.",
+    )
+    tls_client_certificate: Path | None = Field(
+        None, description="PEM file of the certificate chain that is shown to other services."
+    )
+    tls_client_key: Path | None = Field(None, description="PEM file of its private key.")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key are given together or not at all")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        if (self.tls_client_certificate is None) != (self.tls_client_key is None):
+            raise ValueError("tls_client_certificate and tls_client_key are given together or not at all")
+        if self.tls_client_certificate is not None and self.tls_ca is None:
+            raise ValueError("tls_client_certificate needs tls_ca")
+        return self
+
+    def channel_credentials(self) -> grpc.ChannelCredentials | None:
+        """For channels to other services; None where they are called in plain text.
+
+        Raises OSError when a file cannot be read.
+        """
+        if self.tls_ca is None:
+            return None
+        return channel.credentials(
+            ca=self.tls_ca, certificate=self.tls_client_certificate, key=self.tls_client_key
+        )
+
     @classmethod
     def load(cls, arguments: Sequence[str]) -> Self:
         """Settings from the environment and `arguments`.
@@ -60,7 +104,9 @@ class ServiceSettings(BaseSettings):
         except ValidationError as error:
             problem = error.errors()[0]
             key = "_".join(str(part) for part in problem["loc"])
-            _stop(f"{prefix}{key}".upper() + f" (--{key.replace('_', '-')}): {problem['msg']}")
+            # What is wrong with several settings together names them itself.
+            place = f"{prefix}{key}".upper() + f" (--{key.replace('_', '-')}): " if key else ""
+            _stop(place + problem["msg"])
         except SettingsError as error:
             _stop(str(error))
 

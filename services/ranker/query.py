@@ -23,6 +23,8 @@ _SAME_PHOTO_SPACE = "resnet50"
 _VOTES_SHARE = 0.3
 # No label is impossible.
 _LEAST_SHARE = 1e-3
+# What fewer of the neighbours say moves no score that anybody could see, and would go from page to page.
+_LEAST_VOTE = 1e-4
 
 # The probability of each label of a task (`gender`, `category`) for the query's photo; empty when it cannot
 # be told.
@@ -59,16 +61,16 @@ class Belief:
 
     `shares` are the probabilities, float64 [n_labels], of the taxonomy's labels: all 0 where it does not have
     the value, and empty for colours and types. `values` are the words it was said in, with the `probability`
-    of the first. `votes` are the probabilities of the values that the candidates' column has, float64
-    [n_values], where their neighbourhood tells; several spellings of one word have that of the word. `heard`
-    is the share of the neighbourhood of which anything is stated.
+    of the first. `votes` are the probabilities of values that the candidates' column has, where their
+    neighbourhood tells, 0 for values that are not among them; several spellings of one word have that of the
+    word. `heard` is the share of the neighbourhood of which anything is stated.
     """
 
     source: Source
     shares: Doubles
     values: tuple[str, ...]
     probability: float = 1.0
-    votes: Doubles | None = None
+    votes: Mapping[str, float] | None = None
     heard: float = 1.0
 
     @property
@@ -271,12 +273,22 @@ def _told(source: Source, names: tuple[str, ...], shares: Doubles, evidence: _Ev
     """In the shop's own word where the neighbours have one, else in the taxonomy's."""
     word, probability, voted = names[int(shares.argmax())], float(shares.max()), None
     if evidence.votes is not None and evidence.column is not None:
-        voted, best = _elected(evidence.column, evidence.votes)
+        pooled, best = _elected(evidence.column, evidence.votes)
         if not shares.any() or evidence.label_of(evidence.column.values[best]) == word:
             word = evidence.column.values[best]
-            probability = probability if shares.any() else float(voted[best])
+            probability = probability if shares.any() else float(pooled[best])
+        voted = _heard(evidence.column, pooled)
     heard = 1.0 if evidence.votes is None else float(evidence.votes.sum())
     return Belief(source, shares, (word,), probability, voted, heard)
+
+
+def _heard(column: Column, pooled: Doubles) -> Mapping[str, float]:
+    """The votes for each value that has more than a whisper."""
+    return {
+        value: share
+        for value, share in zip(column.values, pooled.tolist(), strict=True)
+        if share >= _LEAST_VOTE
+    }
 
 
 def _elected(column: Column, counted: Doubles) -> tuple[Doubles, int]:
@@ -315,9 +327,14 @@ def _voted(column: Column | None, weights: Doubles | None) -> Belief | None:
     counted = votes.count(column, weights)
     if counted is None or column is None:
         return None
-    shares, best = _elected(column, counted)
+    pooled, best = _elected(column, counted)
     return Belief(
-        Source.VOTED, np.empty(0), (column.values[best],), float(shares[best]), shares, float(counted.sum())
+        Source.VOTED,
+        np.empty(0),
+        (column.values[best],),
+        float(pooled[best]),
+        _heard(column, pooled),
+        float(counted.sum()),
     )
 
 

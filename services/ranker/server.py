@@ -38,13 +38,17 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         wanted = wire.read_arrangement(request, candidates)
         photo, field = wire.read_query_photo(request.query), wire.clip_field(request.query)
         inference = _Inference(self._library, photo, field, weights)
-        query = believe(
-            wire.read_text(request.query),
-            wire.read_labels(request.query),
-            candidates,
-            inference.of,
-            inference.neighbours(candidates),
-        )
+        text = wire.read_text(request.query)
+        if request.beliefs:
+            query = wire.read_beliefs(request.beliefs, text)
+        else:
+            query = believe(
+                text,
+                wire.read_labels(request.query),
+                candidates,
+                inference.of,
+                inference.neighbours(candidates),
+            )
         if wanted.is_plain:
             ranking = scoring.rank(candidates, query, weights, limit=limit, after=after)
         else:
@@ -62,6 +66,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
             best_possible_score=ranking.best_possible_score,
             dropped_count=len(ranking.dropped),
             degraded=degraded,
+            beliefs=wire.write_beliefs(query) if ranking.more else (),
         )
 
     async def Classify(

@@ -212,11 +212,12 @@ def _by_votes(values: Doubles, best: float, belief: Belief, column: Column | Non
     if belief.votes is None or column is None:
         return values, best
     silent = 1 - belief.heard
+    votes = [belief.votes.get(value, 0.0) for value in column.values]
     # Code -1 reads the last entry.
-    voted = np.append(belief.votes, np.nan)[column.codes] + silent * np.nan_to_num(values)
+    voted = np.array([*votes, np.nan])[column.codes] + silent * np.nan_to_num(values)
     stated = (column.codes >= 0) & (column.probabilities >= 1)
     told = best if belief.shares.any() else 0.0
-    return np.where(stated, voted, values), max(told, float(belief.votes.max()) + silent * told)
+    return np.where(stated, voted, values), max(told, max(belief.votes.values(), default=0.0) + silent * told)
 
 
 def _colour_agreement(wanted: Sequence[str], offered: str) -> float:

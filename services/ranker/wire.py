@@ -14,8 +14,10 @@ from services.ranker import terms
 from services.ranker.arrangement import DIVERSE, Arrangement, Cap, Variety
 from services.ranker.candidates import Candidates, Column, Space
 from services.ranker.photos import SEMANTIC_SPACE, Photo
-from services.ranker.query import KnownLabel
+from services.ranker.query import Belief, KnownLabel, Query, Source
 from services.ranker.scoring import Cursor, Ranking
+from services.ranker.taxonomy import FAMILIES, GENDERS
+from services.ranker.text import understand
 from vitrine.v1 import common_pb2, ranker_pb2
 
 MAX_CANDIDATES = 1000
@@ -30,6 +32,12 @@ MAX_WEIGHT = 1000.0
 MAX_CLASSIFIED = 256
 MAX_REPORTED_DROPS = 100
 MAX_GROUP_SIZE = 100
+
+# Sums of probabilities may be off by so much.
+_ROUNDING = 1e-6
+
+# The labels that the shares of a belief are of; of others the taxonomy has no labels.
+_LABELS: Mapping[str, tuple[str, ...]] = {"gender": GENDERS, "category": FAMILIES, "type": (), "colour": ()}
 
 
 def read_candidates(message: common_pb2.Candidates) -> Candidates:
@@ -299,3 +307,60 @@ def write_labels(labels: list[KnownLabel]) -> list[common_pb2.Label]:
         common_pb2.Label(name=label.name, value=label.value, probability=label.probability)
         for label in labels
     ]
+
+
+def write_beliefs(query: Query) -> list[ranker_pb2.RankBelief]:
+    """All that is believed of a query, to be read again with its next page."""
+    beliefs = {name: getattr(query, name) for name in _LABELS}
+    return [_write_belief(name, belief) for name, belief in beliefs.items() if belief is not None]
+
+
+def _write_belief(name: str, belief: Belief) -> ranker_pb2.RankBelief:
+    return ranker_pb2.RankBelief(
+        name=name,
+        source=int(belief.source),
+        shares=belief.shares.tolist(),
+        values=belief.values,
+        probability=belief.probability,
+        voted=belief.votes is not None,
+        votes=[
+            ranker_pb2.RankVote(value=value, share=share) for value, share in (belief.votes or {}).items()
+        ],
+        heard=belief.heard,
+    )
+
+
+def read_beliefs(messages: Sequence[ranker_pb2.RankBelief], text: str) -> Query:
+    """What was believed of a query for the page before, with the words of its text.
+
+    Raises InvalidArgument naming the field at fault.
+    """
+    beliefs = {}
+    for index, message in enumerate(messages):
+        field = f"beliefs[{index}]"
+        if message.name not in _LABELS or message.name in beliefs:
+            raise InvalidArgument(f"{field}.name", f"must be one of {', '.join(_LABELS)}, each once")
+        beliefs[message.name] = _read_belief(message, field)
+    return Query(**beliefs, terms=understand(text).terms)
+
+
+def _read_belief(message: ranker_pb2.RankBelief, field: str) -> Belief:
+    if message.source not in set(Source):
+        raise InvalidArgument(f"{field}.source", "there is no such source")
+    if len(message.shares) not in (0, len(_LABELS[message.name])):
+        raise InvalidArgument(f"{field}.shares", "must be one for each label of the taxonomy")
+    if len(message.values) > MAX_LABELS or len(message.votes) > MAX_VALUES:
+        raise InvalidArgument(f"{field}.values", "too many")
+    votes = {vote.value: vote.share for vote in message.votes}
+    numbers = (*message.shares, message.probability, message.heard, *votes.values())
+    # Spellings of one word have its votes each, but none has more than all.
+    if not all(math.isfinite(number) and 0 <= number <= 1 + _ROUNDING for number in numbers):
+        raise InvalidArgument(field, "a probability is from 0 to 1")
+    return Belief(
+        Source(message.source),
+        np.array(message.shares, np.float64),
+        tuple(message.values),
+        message.probability,
+        votes if message.voted else None,
+        message.heard,
+    )

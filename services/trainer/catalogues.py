@@ -18,7 +18,8 @@ from pathlib import Path
 
 from services.mesh.errors import InvalidArgument
 from vitrine.catalogs import columns
-from vitrine.catalogs.folder import IMAGES, TABLE
+from vitrine.catalogs.folder import TABLE
+from vitrine.catalogs.photos import IMAGES
 
 LABELS = ("gender", "category", "type", "master", "colour")
 

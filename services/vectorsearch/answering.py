@@ -12,7 +12,7 @@ import numpy as np
 from services.mesh.errors import FailedPrecondition, VitrineError
 from services.mesh.stages import StageClock
 from services.vectorsearch import wire
-from services.vectorsearch.columns import Columns, Mask
+from services.vectorsearch.columns import Columns, Mask, Slots
 from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.requests import Kind, Search
 from services.vectorsearch.rows import CatalogRows
@@ -133,13 +133,21 @@ def _cap(
     return Cap.of(codes, request.group_by.size, rows.searchable if passing is None else passing)
 
 
+def _slots(rows: CatalogRows, found: Found) -> Slots:
+    """Where the products found are now, 0 for one that is gone: mostly where they were found."""
+    held = rows.product_ids
+    if all(held[slot] == id_ for slot, id_ in zip(found.slots.tolist(), found.product_ids, strict=True)):
+        return found.slots
+    products = (rows.products.get(product_id) for product_id in found.product_ids)
+    return np.array([product.slot if product else 0 for product in products], dtype=np.int64)
+
+
 def _response(
     rows: CatalogRows, each: _Planned, found: Found, revision: int, clock: StageClock
 ) -> vectorsearch_pb2.SearchVectorsResponse:
     """The answer in words. Labels and vectors are those of now, none of what has gone meanwhile."""
     request = each.search.request
-    held = (rows.products.get(product_id) for product_id in found.product_ids)
-    slots = np.array([product.slot if product else 0 for product in held], dtype=np.int64)
+    slots = _slots(rows, found)
     labels = [rows.columns.labels(name, slots) for name in request.label_names]
     vectors = None
     if request.vectors_limit:

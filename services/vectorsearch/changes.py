@@ -1,4 +1,4 @@
-"""What can happen to a product of a shard."""
+"""What can happen to a product of a shard, and to a catalogue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A product was written whole."""
+    """A product was written whole. Its vectors are of one generation; what is known of it holds in all."""
 
     catalog: str
     product_id: str
@@ -58,4 +58,13 @@ class Deleted:
     revision: int
 
 
-Change = Written | Described | Deleted
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A catalogue has these generations and no others any more."""
+
+    catalog: str
+    revision: int
+    generations: frozenset[str]
+
+
+Change = Written | Described | Deleted | Retained

@@ -35,7 +35,7 @@ class Follower:
 
     A feed that is lost is connected again after a while that grows up to `backoff_max_s`, for ever;
     searches go on meanwhile. All changes are applied in `writer`, an executor of one thread, which then lets
-    `durability` keep them and `indexing` look what is due.
+    `durability` keep them and `indexing` look what is due. `key` says who asks, where the feed wants to know.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Follower:
         durability: Durability,
         indexing: Indexing,
         buckets: Sequence[int] = (),
+        key: str = "",
         backoff_max_s: float = 5.0,
         on_caught_up: Callable[[], Awaitable[None]],
     ) -> None:
@@ -56,6 +57,7 @@ class Follower:
         self._durability = durability
         self._indexing = indexing
         self._buckets = buckets
+        self._key = key
         self._backoff_max_s = backoff_max_s
         self._on_caught_up = on_caught_up
         self._moved = asyncio.Condition()
@@ -104,7 +106,7 @@ class Follower:
 
     async def _follow(self) -> None:
         request = catalog_pb2.FollowRequest(after_revision=self._shard.revision, buckets=self._buckets)
-        async for frame in channel.stream(self._feed.Follow, request):
+        async for frame in channel.stream(self._feed.Follow, request, key=self._key):
             self._set_following(following=True)
             self.feed_revision = frame.head_revision
             await self._write(partial(self._apply, frame))
@@ -116,10 +118,11 @@ class Follower:
 
     async def _scan(self) -> None:
         """Make the shard equal to the present state of the store."""
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str]] = set()
         revision = None
         anew = False
-        async for frame in channel.stream(self._feed.Scan, catalog_pb2.ScanRequest(buckets=self._buckets)):
+        request = catalog_pb2.ScanRequest(buckets=self._buckets)
+        async for frame in channel.stream(self._feed.Scan, request, key=self._key):
             if revision is None:
                 revision = frame.revision
                 # The log of a store that was set up anew is younger than the shard: nothing that is held
@@ -127,7 +130,11 @@ class Follower:
                 anew = revision < self._shard.revision
                 await self._durability.begin_scan(anew=anew)
             await self._write(partial(_apply, self._shard, frame.changes, anew=anew))
-            seen.update((change.catalog, change.product_id) for change in frame.changes)
+            seen.update(
+                (change.catalog, change.rows.generation, change.product_id)
+                for change in frame.changes
+                if change.HasField("rows")
+            )
         if revision is None:
             raise Unavailable("a scan without a frame")
         await self._write(partial(self._shard.retain, seen, revision=revision, anew=anew))

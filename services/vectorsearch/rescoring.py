@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,12 +106,17 @@ def best(found: Scored, pairs: Indices, product_id: Callable[[int], str], limit:
     if len(pairs) > limit:
         pairs = pairs[: np.searchsorted(-keys, -keys[limit - 1], side="right")]
         keys = found.keys[pairs]
-    if (keys[1:] == keys[:-1]).any():
-        named = [
-            (key, product_id(pair), pair) for key, pair in zip((-keys).tolist(), pairs.tolist(), strict=True)
-        ]
-        pairs = np.array([pair for _, _, pair in sorted(named)], dtype=np.int64)
+    for start, stop in _runs(keys):
+        pairs[start:stop] = sorted(pairs[start:stop].tolist(), key=product_id)
     return pairs[:limit]
+
+
+def _runs(keys: Keys) -> Iterator[tuple[int, int]]:
+    """Where two or more neighbours are equal: the first place of each run, and the one after its last."""
+    equal = np.concatenate([[False], keys[1:] == keys[:-1], [False]])
+    edges = np.flatnonzero(equal[1:] != equal[:-1]).tolist()
+    for start, last in zip(edges[::2], edges[1::2], strict=True):
+        yield start, last + 1
 
 
 def _cosines(part: Part, space: SpaceBatch, queries: Indices, rows: Indices) -> Floats:

@@ -297,8 +297,7 @@ def _answer(view: View, each: _Search, found: Scored) -> tuple[Found, bool]:
         each.plan,
         each.rows_passed,
         found.slots[pairs],
-        [ids.product_id(pair) for pair in pairs.tolist()],
-        [ids.photo_id(pair) for pair in pairs.tolist()],
+        *ids.of(pairs),
         found.cosines[:, pairs],
     )
     return answer, enough
@@ -321,9 +320,13 @@ class _Ids:
     found: Scored
 
     def product_id(self, pair: int) -> str:
-        """Of the product."""
+        """Of the product of a pair."""
         return self.parts[int(self.found.parts[pair])].product_ids[int(self.found.rows[pair])]
 
-    def photo_id(self, pair: int) -> str:
-        """Of the photo, within the product."""
-        return self.parts[int(self.found.parts[pair])].photo_ids[int(self.found.rows[pair])]
+    def of(self, pairs: Indices) -> tuple[list[str], list[str]]:
+        """Of the products, and of the photos within them."""
+        # A thousand of them a search: numbers of Python's own are looked up several times as fast.
+        places = list(zip(self.found.parts[pairs].tolist(), self.found.rows[pairs].tolist(), strict=True))
+        products = [part.product_ids for part in self.parts]
+        photos = [part.photo_ids for part in self.parts]
+        return [products[part][row] for part, row in places], [photos[part][row] for part, row in places]

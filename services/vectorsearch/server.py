@@ -216,7 +216,7 @@ async def main(settings: Settings) -> None:
         gc.freeze()
         await host.serving()
 
-    async with channel.connect(settings.feed_target) as feed:
+    async with channel.connect(settings.feed_target, tls=settings.channel_credentials()) as feed:
         follower = Follower(
             shard,
             catalog_pb2_grpc.FeedServiceStub(feed),
@@ -224,6 +224,7 @@ async def main(settings: Settings) -> None:
             durability=durability,
             indexing=indexing,
             buckets=buckets,
+            key=settings.feed_key.get_secret_value(),
             backoff_max_s=settings.feed_backoff_max_s,
             on_caught_up=caught_up,
         )

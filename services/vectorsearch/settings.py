@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.buckets import BUCKETS
@@ -24,6 +24,10 @@ class Settings(ServiceSettings):
     shard: int = Field(0, ge=0, lt=BUCKETS, description="Which shard this is, from 0.")
     shards: int = Field(1, ge=1, le=BUCKETS, description="Of how many.")
     feed_target: str = Field("127.0.0.1:50051", description="Where the change feed is served: the gateway.")
+    feed_key: SecretStr = Field(
+        SecretStr(""),
+        description="API key of the scope `admin` for the feed, where the gateway asks for one.",
+    )
     feed_backoff_max_s: float = Field(
         5.0, gt=0, le=300, description="Longest wait before a lost feed is tried again."
     )

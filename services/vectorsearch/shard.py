@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.mesh.errors import VitrineError
-from services.vectorsearch.changes import Change, Deleted, Described, Written
+from services.vectorsearch.changes import Change, Deleted, Described, Retained, Written
 from services.vectorsearch.first_pass import Precision
 from services.vectorsearch.lock import SharedLock
 from services.vectorsearch.rows import SEGMENT_ROWS, CatalogRows, Space
@@ -99,7 +100,7 @@ class Shard:
             yield
 
     def rows(self, catalog: str, generation: str) -> CatalogRows | None:
-        """The rows of a catalogue in a generation, or None when there never were any."""
+        """The rows of a catalogue in a generation, or None when there are none."""
         return self._catalogs.get(catalog, {}).get(generation)
 
     def all_rows(self) -> list[tuple[str, str, CatalogRows]]:
@@ -128,6 +129,9 @@ class Shard:
         for start in range(0, len(changes), _APPLIED_AT_ONCE):
             with self._lock.exclusive():
                 for change in changes[start : start + _APPLIED_AT_ONCE]:
+                    if isinstance(change, Retained):
+                        self._retain(change)
+                        continue
                     try:
                         self._apply(change, anew=anew)
                     except VitrineError as error:
@@ -138,19 +142,20 @@ class Shard:
         self._settle(len(changes))
         return refused
 
-    def retain(self, seen: Iterable[tuple[str, str]], *, revision: int, anew: bool = False) -> None:
-        """End a scan: reflect its `revision`; drop products not among `seen`, pairs of catalogue and product.
+    def retain(self, seen: Iterable[tuple[str, str, str]], *, revision: int, anew: bool = False) -> None:
+        """End a scan: reflect its `revision`; drop products not among `seen`.
 
-        Products written after `revision` stay, unless `anew`.
+        These are catalogue, generation and product. Products written after `revision` stay, unless `anew`.
+        Generations that nothing is left of go.
         """
-        kept: defaultdict[str, set[str]] = defaultdict(set)
-        for catalog, product_id in seen:
-            kept[catalog].add(product_id)
+        kept: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for catalog, generation, product_id in seen:
+            kept[catalog, generation].add(product_id)
         dropped = 0
-        for catalog, rows in self._all():
+        for catalog, generation, rows in self.all_rows():
             gone = [
                 product_id
-                for product_id in rows.missing_from(kept[catalog])
+                for product_id in rows.missing_from(kept[catalog, generation])
                 if anew or rows.products[product_id].revision <= revision
             ]
             dropped += len(gone)
@@ -158,6 +163,9 @@ class Shard:
                 with self._lock.exclusive():
                     for product_id in gone[start : start + _DROPPED_AT_ONCE]:
                         rows.delete(product_id)
+            if not rows.products:
+                with self._lock.exclusive():
+                    self._drop(catalog, {generation})
         with self._lock.exclusive():
             self.revision = revision if anew else max(self.revision, revision)
         self._settle(dropped)
@@ -165,7 +173,7 @@ class Shard:
     def compact(self) -> Compacted:
         """Empty every full segment that has a dead row."""
         segments = moved = 0
-        for _, rows in self._all():
+        for rows in self._all():
             # Those that are sparse now, and not until none is: products with more photos than half a segment
             # could be moved round for ever.
             for segment in rows.sparse(0.0):
@@ -216,7 +224,28 @@ class Shard:
                 self._catalogs.setdefault(catalog, {})[generation] = rows
         self.revision = frozen.revision
 
-    def _apply(self, change: Change, *, anew: bool) -> None:
+    def _retain(self, change: Retained) -> None:
+        """Drop generations that a catalogue does not have any more.
+
+        Done again later than it was sent, it may drop newer ones too: their products were written after it,
+        so they come again with what follows it.
+        """
+        held = self._catalogs.get(change.catalog, {})
+        self._drop(change.catalog, held.keys() - change.generations)
+
+    def _drop(self, catalog: str, generations: AbstractSet[str]) -> None:
+        """Hold nothing of these generations; searches that have them in hand end with what they see."""
+        kept = {
+            generation: rows
+            for generation, rows in self._catalogs.get(catalog, {}).items()
+            if generation not in generations
+        }
+        if kept:
+            self._catalogs[catalog] = kept
+        else:
+            self._catalogs.pop(catalog, None)
+
+    def _apply(self, change: Written | Described | Deleted, *, anew: bool) -> None:
         generations = self._catalogs.get(change.catalog, {})
         if isinstance(change, Written) and change.generation not in generations:
             generations[change.generation] = CatalogRows(
@@ -230,7 +259,7 @@ class Shard:
             match change:
                 case Written() if change.generation == generation:
                     rows.write(change.product_id, change.revision, change.photos, change.facts)
-                case Described() if product is not None:
+                case Written() | Described() if product is not None:
                     rows.describe(change.product_id, change.revision, change.facts)
                 case Deleted() if product is not None:
                     rows.delete(change.product_id)
@@ -241,7 +270,7 @@ class Shard:
         A row that died makes three others move at most, so compaction keeps up with what it has to do when it
         does a little more with every change, and never holds the feed up for long.
         """
-        for _, rows in self._all():
+        for rows in self._all():
             moves = _MOVES_AT_LEAST + _MOVES_A_CHANGE * changes
             for segment in rows.sparse():
                 while moves > 0 and not self._compact(rows, segment):
@@ -252,5 +281,5 @@ class Shard:
         with self._lock.exclusive():
             return rows.compact(segment, _COMPACTED_AT_ONCE)
 
-    def _all(self) -> list[tuple[str, CatalogRows]]:
-        return [(catalog, rows) for catalog, _, rows in self.all_rows()]
+    def _all(self) -> list[CatalogRows]:
+        return [rows for _, _, rows in self.all_rows()]

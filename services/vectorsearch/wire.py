@@ -9,7 +9,7 @@ import numpy as np
 
 from services.mesh import names, vectors
 from services.mesh.errors import FailedPrecondition, InvalidArgument
-from services.vectorsearch.changes import Change, Deleted, Described, Embedding, Photo, Written
+from services.vectorsearch.changes import Change, Deleted, Described, Embedding, Photo, Retained, Written
 from services.vectorsearch.columns import Column, Columns, Facts, Labels, Mask, Value
 from services.vectorsearch.filters import AnyOf, Between, Condition, Exists, Filter
 from services.vectorsearch.indexes.building import Key
@@ -142,6 +142,9 @@ def change_of(message: catalog_pb2.Change) -> Change:
             return Described(*origin, _facts(message.attributes, "attributes"))
         case "tombstone":
             return Deleted(*origin)
+        case "catalog_generations":
+            kept = frozenset(message.catalog_generations.generations)
+            return Retained(message.catalog, message.revision, kept)
         case _:
             raise InvalidArgument("kind", "is missing")
 

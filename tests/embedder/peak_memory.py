@@ -16,6 +16,7 @@ from pathlib import Path
 
 from services.embedder import images
 from services.mesh.errors import InvalidArgument
+from services.mesh.pictures import decoding
 
 
 class _Noting:
@@ -46,7 +47,7 @@ def main() -> None:
 
 def _measure(path: Path) -> None:
     budget = _Noting()
-    images._budget = budget  # type: ignore[assignment]
+    decoding._budget = budget  # type: ignore[assignment]
     data = path.read_bytes()
     before_bytes = _peak_bytes()
     start = time.perf_counter()

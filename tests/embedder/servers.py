@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from services.embedder.fetching import Fetcher, FetchLimits
-from services.embedder.images import ImageLimits
 from services.embedder.pipeline import Pipeline
 from services.embedder.server import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
 from services.mesh.batching.admission import AdmissionLimits
 from services.mesh.channel import connect
+from services.mesh.fetch.fetching import Fetcher, FetchLimits
+from services.mesh.pictures.decoding import ImageLimits
 from services.mesh.server import Host
 from services.mesh.watch import watch
 from tests.embedder.engines import MeanColourEngine

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from services.embedder import images
-from services.embedder.images import (
-    BAD_BOX,
+from services.embedder.images import BAD_BOX
+from services.mesh.errors import InvalidArgument
+from services.mesh.pictures.decoding import (
     DAMAGED_IMAGE,
     EMPTY_IMAGE,
     IMAGE_TOO_LARGE,
     NOT_AN_IMAGE,
     ImageLimits,
 )
-from services.mesh.errors import InvalidArgument
-from tests.embedder import hostile
 from tests.embedder.drawings import encoded
+from tests.mesh.pictures import hostile
 
 SIZE = 32
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from services.embedder import selection
 from services.embedder.engine import Engine, Vectors
-from services.embedder.images import ImageLimits, Pixels
+from services.embedder.images import Pixels
 from services.embedder.server import serve
 from services.embedder.settings import EmbedderSettings
 from services.embedder.towers import Batch, Space, Towers
 from services.mesh.errors import FailedPrecondition
+from services.mesh.pictures.decoding import ImageLimits
 from services.mesh.server import run
 
 MAX_IMAGES = 64

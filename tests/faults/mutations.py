@@ -10,8 +10,8 @@ from functools import cache
 
 from PIL import Image
 
-from tests.embedder import hostile
 from tests.embedder.drawings import encoded
+from tests.mesh.pictures import hostile
 
 SIDES = (24, 18)
 

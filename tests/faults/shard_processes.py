@@ -21,6 +21,7 @@ from services.gateway.feed import FeedFlow
 from services.gateway.replicas import Replica, State
 from services.gateway.server import _Feed
 from services.gateway.shards import Found, Shards
+from services.gateway.store.database import SqliteDatabase
 from services.gateway.store.interface import ProductChange
 from services.gateway.store.log import ChangeLog, Write
 from services.gateway.store.sqlite import SqliteStore
@@ -264,7 +265,8 @@ def _change(number: int) -> ProductChange:
     vector = vectors.encode(_unit(number), space=SPACE, model_digest="d1")
     rows.photos.add(photo_id="front", vectors=[vector])
     product = catalog_pb2.Product(name=f"catalogs/shop/products/p{number}")
-    return ProductChange("shop", f"p{number}", product.SerializeToString(), rows.SerializeToString(), 1)
+    kept = {"g1": rows.SerializeToString()}
+    return ProductChange("shop", f"p{number}", product.SerializeToString(), kept, 1)
 
 
 @asynccontextmanager
@@ -277,7 +279,7 @@ async def shard_processes(
         raise AssertionError("the log's writer, or the watch over the shards, failed")
 
     async with AsyncExitStack() as stack:
-        store = await SqliteStore.open(directory / "catalog.db")
+        store = SqliteStore(await SqliteDatabase.open(directory / "catalog.db"))
         stack.push_async_callback(store.close)
         log = ChangeLog(store, keep_entries=100_000)
         await log.start()

@@ -25,8 +25,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.embedder.images import BAD_BOX, DAMAGED_IMAGE, EMPTY_IMAGE, IMAGE_TOO_LARGE, NOT_AN_IMAGE
+from services.embedder.images import BAD_BOX
 from services.mesh.errors import InvalidArgument
+from services.mesh.pictures.decoding import DAMAGED_IMAGE, EMPTY_IMAGE, IMAGE_TOO_LARGE, NOT_AN_IMAGE
 from tests.faults import cheap_embedder
 from tests.faults.mutations import mutated, pictures
 from tests.meshes import eventually, free_layout

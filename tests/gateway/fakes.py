@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -40,8 +41,10 @@ def photo(seed: int, *, size: tuple[int, int] = (24, 24), form: str = "PNG") -> 
     return out.getvalue()
 
 
-def vector_of(content: bytes, space: str) -> vectors.Floats:
-    """A unit vector that is the same for the same content."""
+def vector_of(content: bytes, space: str, digest: str = "d1") -> vectors.Floats:
+    """A unit vector that is the same for the same content and the same model."""
+    if digest != "d1":
+        content = digest.encode() + content
     seed = int.from_bytes(hashlib.sha256(content + space.encode()).digest()[:8], "little")
     vector = np.random.default_rng(seed).normal(size=DIMENSIONS[space]).astype(np.float32)
     unit: vectors.Floats = vector / np.linalg.norm(vector)
@@ -65,13 +68,20 @@ class Fault:
 
 
 class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Content that begins with `bad` is no picture; `digest` is that of all models."""
+    """Content that begins with `bad` or is `refused` is no picture; `digest` is that of all default models.
+
+    `others` are digests of models that are served beside these; after `hang_after` calls none is answered.
+    """
 
     def __init__(self) -> None:
         self.fault = Fault()
         self.digest = "d1"
+        self.others: list[str] = []
         self.spaces = list(DIMENSIONS)
         self.images = 0
+        self.asked: list[embedder_pb2.EmbedImagesRequest] = []
+        self.hang_after: int | None = None
+        self.refused: list[bytes] = []
 
     async def ListModels(self, request: Any, context: Any) -> embedder_pb2.ListModelsResponse:
         await self.fault.strike()
@@ -93,6 +103,11 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
     async def EmbedImages(self, request: Any, context: Any) -> embedder_pb2.EmbedImagesResponse:
         await self.fault.strike()
         self.images += len(request.images)
+        self.asked.append(request)
+        if self.hang_after is not None:
+            if not self.hang_after:
+                await asyncio.Event().wait()
+            self.hang_after -= 1
         return embedder_pb2.EmbedImagesResponse(
             embeddings=[
                 self._embedding(image.content or image.uri.encode(), request.spaces)
@@ -108,16 +123,16 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
 
     def _embedding(self, content: bytes, spaces: Any) -> embedder_pb2.Embedding:
         for name in spaces:
-            if not name.endswith(f"@{self.digest}"):
+            if name.partition("@")[2] not in (self.digest, *self.others):
                 raise FailedPrecondition(f"no model {name}", reason="MODEL_MISSING")
         if content.startswith(b"unlucky"):
             return embedder_pb2.Embedding(status=status.to_item(Unavailable("the worker died")))
-        if content.startswith(b"bad"):
+        if content.startswith(b"bad") or content in self.refused:
             return embedder_pb2.Embedding(status=status.to_item(InvalidArgument("image", "is not a picture")))
         return embedder_pb2.Embedding(
             vectors=[
-                vectors.encode(vector_of(content, space), space=space, model_digest=self.digest)
-                for space in (name.partition("@")[0] for name in spaces)
+                vectors.encode(vector_of(content, space, digest), space=space, model_digest=digest)
+                for space, _, digest in (name.partition("@") for name in spaces)
             ]
         )
 
@@ -173,36 +188,57 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
         self.shards = shards
         self.caught_up = True
         self.revision = 0
-        self.products: dict[str, catalog_pb2.Change] = {}
+        # By catalogue and generation, and then by product.
+        self.held: defaultdict[tuple[str, str], dict[str, catalog_pb2.Change]] = defaultdict(dict)
         self.requests: list[vectorsearch_pb2.SearchVectorsRequest] = []
+
+    @property
+    def products(self) -> dict[str, catalog_pb2.Change]:
+        """What it holds of the first generation of the catalogue `shop`."""
+        return self.held["shop", "g1"]
 
     def take(self, changes: list[catalog_pb2.Change], revision: int) -> None:
         for change in changes:
             kind = change.WhichOneof("kind")
-            if kind == "tombstone":
-                self.products.pop(change.product_id, None)
-            elif kind == "attributes":
-                self.products[change.product_id].rows.attributes.CopyFrom(change.attributes)
-            else:
-                self.products[change.product_id] = change
+            if kind == "rows":
+                self.held[change.catalog, change.rows.generation][change.product_id] = change
+                continue
+            for catalog, generation in list(self.held):
+                products = self.held[catalog, generation]
+                if catalog != change.catalog:
+                    continue
+                if kind == "tombstone":
+                    products.pop(change.product_id, None)
+                elif kind == "attributes" and change.product_id in products:
+                    products[change.product_id].rows.attributes.CopyFrom(change.attributes)
+                elif (
+                    kind == "catalog_generations" and generation not in change.catalog_generations.generations
+                ):
+                    del self.held[catalog, generation]
         self.revision = revision
 
     async def SearchVectors(self, request: Any, context: Any) -> vectorsearch_pb2.SearchVectorsResponse:
         self.requests.append(request)
         await self.fault.strike()
+        return self._found(request)
+
+    def _found(self, request: Any) -> vectorsearch_pb2.SearchVectorsResponse:
+        products = self.held[request.catalog, request.generation]
         self._check(request.min_revision)
         found = []
-        for product_id, change in self.products.items():
+        for product_id, change in products.items():
             if not change.rows.photos or product_id in request.exclude_product_ids:
                 continue
             if self._passes(change, request.filter):
                 photo_id, cosines = _best_photo(change, request.queries)
                 found.append((product_id, photo_id, cosines, change))
+        if request.HasField("min_score"):
+            found = [each for each in found if _score(each[2], request.queries) >= request.min_score]
         found.sort(key=lambda each: (-_score(each[2], request.queries), each[0]))
         if request.HasField("group_by"):
             found = _capped(found, request.group_by)
         found = found[: request.limit]
-        names = {name for change in self.products.values() for name in change.rows.attributes.attributes}
+        names = {name for change in products.values() for name in change.rows.attributes.attributes}
         asked = [c.attribute for clause in request.filter.all_of for c in clause.any_of]
         if request.HasField("group_by"):
             asked.append(request.group_by.attribute)
@@ -224,9 +260,7 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
                 if request.vectors_limit
                 else None,
             ),
-            facets=[
-                _facet(attribute, list(self.products.values())) for attribute in request.facet_attributes
-            ],
+            facets=[_facet(attribute, list(products.values())) for attribute in request.facet_attributes],
             revision=self.revision,
             plan="flat",
             unknown_attributes=[
@@ -239,19 +273,20 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
     async def GetVectors(self, request: Any, context: Any) -> vectorsearch_pb2.GetVectorsResponse:
         await self.fault.strike()
         self._check(request.min_revision)
+        products = self.held[request.catalog, request.generation]
         return vectorsearch_pb2.GetVectorsResponse(
             products=[
                 vectorsearch_pb2.ProductVectors(
                     product_id=product_id,
-                    photos=self.products[product_id].rows.photos,
+                    photos=products[product_id].rows.photos,
                     labels=[
                         common_pb2.Label(name=name, value=values.values[0].text, probability=1)
-                        for name, values in self.products[product_id].rows.attributes.attributes.items()
+                        for name, values in products[product_id].rows.attributes.attributes.items()
                         if name in request.label_names
                     ],
                 )
                 for product_id in request.product_ids
-                if product_id in self.products
+                if product_id in products
             ],
             revision=self.revision,
         )
@@ -265,8 +300,13 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
             caught_up=self.caught_up,
         )
 
-    async def BatchSearchVectors(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
+    async def BatchSearchVectors(
+        self, request: Any, context: Any
+    ) -> vectorsearch_pb2.BatchSearchVectorsResponse:
+        await self.fault.strike()
+        return vectorsearch_pb2.BatchSearchVectorsResponse(
+            outcomes=[vectorsearch_pb2.SearchOutcome(response=self._found(each)) for each in request.requests]
+        )
 
     async def CountFacets(self, request: Any, context: Any) -> Any:
         raise NotImplementedError

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.gateway.assembly import Gateway, assembled
 from services.gateway.settings import GatewaySettings
+from services.gateway.store.database import SqliteDatabase
 from services.gateway.store.sqlite import SqliteStore
 from services.mesh.buckets import buckets_of
 from services.mesh.errors import Unavailable
@@ -52,6 +53,7 @@ class Rig:
     ranker: FakeRanker
     shards: list[FakeShard]
     store: FailingStore
+    settings: GatewaySettings
 
     async def create(self) -> None:
         await self.gateway.catalog.create_catalog(catalog_pb2.CreateCatalogRequest(catalog_id="shop"))
@@ -77,7 +79,7 @@ class Rig:
     async def sync(self) -> None:
         """Bring the shards to where the log is."""
         for index, shard in enumerate(self.shards):
-            shard.products.clear()
+            shard.held.clear()
             request = catalog_pb2.ScanRequest(buckets=buckets_of(index, len(self.shards)))
             async for frame in self.gateway.feed.scan(request):
                 shard.take(list(frame.changes), frame.revision)
@@ -178,7 +180,7 @@ async def rigged(
             # A machine that stands still for a second is no fault of the services.
             **{"rank_timeout_s": 60, "shard_timeout_s": 60, "store_timeout_s": 60, **fields},
         )
-        real = await SqliteStore.open(data_dir / "catalog.db")
+        real = SqliteStore(await SqliteDatabase.open(data_dir / "catalog.db"))
         stack.push_async_callback(real.close)
         store = FailingStore(real)
 
@@ -186,4 +188,4 @@ async def rigged(
             raise AssertionError("the log's writer failed")
 
         gateway = await stack.enter_async_context(assembled(settings, on_failure=failed, store=store))
-        yield Rig(gateway, embedder, ranker, fakes, store)
+        yield Rig(gateway, embedder, ranker, fakes, store, settings)

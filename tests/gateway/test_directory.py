@@ -7,23 +7,25 @@ import pytest
 from services.gateway.directory import CatalogDirectory
 from services.gateway.store.interface import CatalogRecord
 from services.mesh.errors import NotFound, Unavailable
-from vitrine.v1 import common_pb2
 
 
 class Store:
-    """Knows two catalogues, can be away, and can hang."""
+    """Knows two catalogues and one that is being deleted, can be away, and can hang."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.is_away = False
         self.delay_s = 0.0
+        self.known = {"a", "b", "going"}
 
     async def catalog(self, catalog: str) -> CatalogRecord | None:
         self.calls += 1
         await asyncio.sleep(self.delay_s)
         if self.is_away:
             raise Unavailable("away")
-        return CatalogRecord(catalog, common_pb2.Generation(), 0) if catalog in {"a", "b"} else None
+        if catalog not in self.known:
+            return None
+        return CatalogRecord(catalog, "g1", (), 0, is_deleting=catalog == "going")
 
 
 async def test_a_catalogue_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +56,26 @@ async def test_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     for catalog in ("a", "b", "a"):
         await directory.get(catalog)
     assert store.calls == 3
+
+
+async def test_one_that_is_being_deleted_is_not_there() -> None:
+    """A catalogue is gone for callers as soon as its deletion has begun."""
+    directory = CatalogDirectory(Store(), timeout_s=60)  # type: ignore[arg-type]  # All it needs of a store.
+    with pytest.raises(NotFound):
+        await directory.get("going")
+
+
+async def test_what_was_changed_here_is_read_again() -> None:
+    """A catalogue that is forgotten is asked for anew, and one that has gone is not remembered."""
+    store = Store()
+    directory = CatalogDirectory(store, timeout_s=60)  # type: ignore[arg-type]  # All it needs of a store.
+    await directory.get("a")
+    store.known = set()
+    await directory.get("a")
+    directory.forget("a")
+    directory.forget("never seen")
+    with pytest.raises(NotFound):
+        await directory.get("a")
+    store.is_away = True
+    with pytest.raises(Unavailable):
+        await directory.get("a")

@@ -25,6 +25,29 @@ async def test_equal_work_is_done_once() -> None:
     assert await flights.do(b"k", work) == (2, False)
 
 
+async def test_who_has_much_more_time_does_not_share_what_is_made_in_less() -> None:
+    """Work that has to end soon is not joined by a caller who can wait for long, whom others then join."""
+    flights: SingleFlight[str] = SingleFlight()
+    release = asyncio.Event()
+
+    async def work() -> str:
+        await release.wait()
+        return f"{deadline.remaining_s(1_000):.0f}"
+
+    async def ask(timeout_s: float) -> tuple[str, bool]:
+        with deadline.within(timeout_s):
+            return await flights.do(b"k", work)
+
+    asked = []
+    for timeout_s in (100, 400, 390, 90):
+        asked.append(asyncio.create_task(ask(timeout_s)))
+        await asyncio.sleep(0)
+    release.set()
+    results = await asyncio.gather(*asked)
+    assert [shared for _, shared in results] == [False, False, True, True]
+    assert [round(float(left_s), -1) for left_s, _ in results] == [100, 400, 400, 400]
+
+
 async def test_errors_are_shared() -> None:
     """Everybody who waits is told what went wrong."""
     flights: SingleFlight[int] = SingleFlight()

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import math
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +21,7 @@ from services.mesh.errors import InvalidArgument
 
 @given(
     st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES),
-    st.floats(allow_nan=False),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True),
     st.integers(0, 2**62),
     st.booleans(),
@@ -38,6 +43,30 @@ def test_what_is_no_token_is_refused(token: str) -> None:
     """Anything else names the field."""
     with pytest.raises(InvalidArgument) as refused:
         SearchPosition.decode(token, bytes(DIGEST_BYTES))
+    assert refused.value.field == "page_token"
+
+
+@pytest.mark.parametrize(
+    ("score", "revision", "flags", "rest"),
+    [
+        (1.0, 1, 1, b"\0"),
+        (1.0, 1, 1, b"\1\0pgarbage"),
+        (1.0, 1, 2, b""),
+        (1.0, 1, 3, b"\0"),
+        (math.nan, 1, 1, b"p"),
+        (math.inf, 1, 1, b"p"),
+        (1.0, -1, 1, b"p"),
+    ],
+)
+def test_a_forged_token_is_refused(score: float, revision: int, flags: int, rest: bytes) -> None:
+    """Whoever makes a token with a right checksum, but without an offset or with no score, has made none."""
+    digest = bytes(DIGEST_BYTES)
+    position = struct.pack(f"<{DIGEST_BYTES}sdqB", digest, score, revision, flags)
+    forged = position + rest
+    checksum = hashlib.blake2b(forged, digest_size=6, person=b"vitrine-page-2").digest()
+    token = base64.urlsafe_b64encode(checksum + forged).rstrip(b"=").decode()
+    with pytest.raises(InvalidArgument) as refused:
+        SearchPosition.decode(token, digest)
     assert refused.value.field == "page_token"
 
 

@@ -5,13 +5,12 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from services.gateway import replicas
 from services.gateway.replicas import Place, Replica, Replicas, State
 from services.mesh.errors import Unavailable
 from tests.gateway.shard_rigs import copied, until
+from tests.log_lines import captured
 
 
 @asynccontextmanager
@@ -147,12 +146,10 @@ async def test_one_in_the_wrong_place_is_never_asked(monkeypatch: pytest.MonkeyP
     async with copied(2, 1) as served:
         shard = Replicas([served.targets[1][0]], Place(0, 2))
         [replica] = shard.all
-        # Loggers that were used once keep what they then wrote to.
-        monkeypatch.setattr(replicas, "_log", structlog.get_logger())
-        with capture_logs() as logs:
-            for _ in range(3):
-                await replica.look(timeout_s=60)
-                assert shard.next() is None
+        logs = captured(monkeypatch, replicas)
+        for _ in range(3):
+            await replica.look(timeout_s=60)
+            assert shard.next() is None
         assert [line["is_shard"] for line in logs if line["log_level"] == "error"] == ["1 of 2"]
         served.copies[1][0].shard = 0
         await replica.look(timeout_s=60)

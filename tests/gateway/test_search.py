@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from google.protobuf import field_mask_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.mesh import deadline
@@ -271,8 +272,21 @@ async def test_without_the_store_hits_have_ids_and_scores(shop: Rig) -> None:
         response = await shop.search(query, max_staleness=NO_CACHE, facets=facets)
         assert list(response.degraded) == ["metadata"]
         assert len(response.hits) == 10
-        assert not response.hits[0].product.title
     assert ids(whole) == ids(await shop.search(text("a"), max_staleness=NO_CACHE))
+
+
+@pytest.mark.parametrize(("memory_bytes", "is_known"), [(0, False), (1 << 20, True)])
+async def test_without_the_store_products_are_as_last_known(
+    tmp_path: Path, memory_bytes: int, is_known: bool
+) -> None:
+    """While the store is away a product that was read before has its title, and any other only its name."""
+    async with rigged(tmp_path, product_memory_bytes=memory_bytes) as rig:
+        await rig.fill(20)
+        assert (await rig.search(text("a"))).hits[0].product.title
+        rig.store.is_away = True
+        lacking = await rig.search(text("a"), max_staleness=NO_CACHE)
+        assert is_known or list(lacking.degraded) == ["metadata"]
+        assert bool(lacking.hits[0].product.title) == is_known
 
 
 async def test_without_the_embedder_cached_queries_are_answered(shop: Rig) -> None:
@@ -382,3 +396,63 @@ async def test_a_photo_may_be_given_by_its_address(shop: Rig) -> None:
         with pytest.raises(InvalidArgument) as refused:
             await shop.search(search_pb2.QueryPart(image=wrong))
         assert refused.value.field == "parts[0].image.uri"
+
+
+async def test_a_batch_is_answered_search_by_search(shop: Rig) -> None:
+    """Each search of a batch has the answer that it would have alone, or its own error."""
+    requests = [
+        search_pb2.SearchRequest(parts=[text("a")], k=3),
+        search_pb2.SearchRequest(parts=[text("a")], k=0),
+        search_pb2.SearchRequest(catalog=CATALOG, parts=[product("p1")], k=2),
+        search_pb2.SearchRequest(parts=[product("nobody")]),
+    ]
+    request = search_pb2.BatchSearchRequest(catalog=CATALOG, requests=requests)
+    results = (await shop.gateway.search.batch_search(request)).results
+    assert ids(results[0].response) == ids(await shop.search(text("a"), k=3))
+    assert (results[1].status.reason, results[1].status.field) == ("INVALID_ARGUMENT", "k")
+    assert ids(results[2].response) == ids(await shop.search(product("p1"), k=2))
+    assert results[3].status.reason == "NOT_FOUND"
+    assert not results[3].HasField("response")
+
+
+@pytest.mark.parametrize(
+    ("requests", "field"),
+    [
+        ([], "requests"),
+        ([search_pb2.SearchRequest()] * 33, "requests"),
+        ([search_pb2.SearchRequest(catalog="catalogs/other")], "requests[0].catalog"),
+    ],
+)
+async def test_a_batch_has_limits(shop: Rig, requests: list[search_pb2.SearchRequest], field: str) -> None:
+    """A batch has 1 to 32 searches, all of its catalogue."""
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.gateway.search.batch_search(
+            search_pb2.BatchSearchRequest(catalog=CATALOG, requests=requests)
+        )
+    assert refused.value.field == field
+
+
+async def test_hits_have_the_fields_that_are_wanted(shop: Rig) -> None:
+    """With a read mask a hit's product has its name, what the mask names, and nothing else."""
+    mask = field_mask_pb2.FieldMask(paths=["title", "attributes.colour"])
+    hit = (await shop.search(text("a"), read_mask=mask)).hits[0]
+    whole = (await shop.search(text("a"))).hits[0]
+    assert hit.product.title == whole.product.title
+    assert dict(hit.product.attributes) == {"colour": whole.product.attributes["colour"]}
+    assert not hit.product.photos
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.search(text("a"), read_mask=field_mask_pb2.FieldMask(paths=["colour"]))
+    assert refused.value.field == "read_mask"
+
+
+async def test_what_was_deleted_is_gone_from_cached_answers(shop: Rig) -> None:
+    """An answer from the cache has no product that was deleted since, and the others as they are now."""
+    first = ids(await shop.search(text("a")))
+    assert (await shop.search(text("a"))).cache == search_pb2.CACHE_OUTCOME_HIT
+    await shop.delete(first[0])
+    await shop.upsert(item(first[1], title="renamed"))
+    revision = (await shop.get(first[1])).revision
+    again = await shop.search(text("a"))
+    assert again.revision < revision
+    assert ids(again) == first[1:]
+    assert again.hits[0].product.title == "renamed"

@@ -43,3 +43,20 @@ def test_what_is_no_set_of_shards_names_its_key(
     told = capsys.readouterr().err
     assert f"VITRINE_GATEWAY_{key} " in told
     assert problem in told
+
+
+def test_a_store_is_told_by_its_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No address means files; anything but MongoDB stops the process, and no password is ever printed."""
+    assert not GatewaySettings.load([]).store_url
+    for url in ("mongodb://shop:secret@a:1,b:2/vitrine", "mongodb+srv://shop:secret@db.example/x"):
+        settings = GatewaySettings.load(["--store-url", url])
+        assert settings.store_url.get_secret_value() == url
+        assert "secret" not in repr(settings)
+    monkeypatch.setenv("VITRINE_GATEWAY_STORE_URL", "postgres://shop:secret@a/vitrine")
+    with pytest.raises(SystemExit):
+        GatewaySettings.load([])
+    told = capsys.readouterr().err
+    assert "VITRINE_GATEWAY_STORE_URL " in told
+    assert "secret" not in told

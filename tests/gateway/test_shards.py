@@ -341,3 +341,45 @@ async def test_answers_come_from_one_set_at_a_time() -> None:
                 found = await client.search(search())
                 assert (ids(found.candidates), found.missing) == (ranked(), [])
                 totals.append(found.total)
+
+
+async def test_a_batch_finds_for_each_search_what_that_finds_alone() -> None:
+    """Over all shards, each search with its own limit and bound."""
+    async with rigged(3, 1) as rig:
+        alone = [
+            await rig.shards.search(search(limit=4)),
+            await rig.shards.search(search(min_score=0.3)),
+            await rig.shards.search(search(min_score=2)),
+        ]
+        batch = vectorsearch_pb2.BatchSearchVectorsRequest(
+            requests=[search(limit=4), search(min_score=0.3), search(min_score=2)]
+        )
+        found = await rig.shards.batch_search(batch)
+        assert [ids(each) for each in found] == [ids(each.candidates) for each in alone]
+        assert [len(each.product_ids) for each in found][::2] == [4, 0]
+
+
+async def test_a_batch_does_without_shards_that_are_away() -> None:
+    """As long as one answers."""
+    async with rigged(2, 1) as rig:
+        batch = vectorsearch_pb2.BatchSearchVectorsRequest(requests=[search()])
+        rig.copies[0][0].fault.error = Unavailable("away")
+        [found] = await rig.shards.batch_search(batch)
+        assert set(ids(found)) == rig.copies[1][0].products.keys()
+        rig.copies[1][0].fault.error = Unavailable("away")
+        with pytest.raises(Unavailable):
+            await rig.shards.batch_search(batch)
+
+
+async def test_shards_hold_a_revision_when_all_replicas_that_answer_do() -> None:
+    """One that lags is in the way, one that is away is not, and a shard without any is."""
+    async with rigged(2, 2) as rig:
+        assert await rig.shards.hold(PRODUCTS)
+        assert not await rig.shards.hold(PRODUCTS + 1)
+        lagging = rig.copies[0][1]
+        lagging.revision = 3
+        assert not await rig.shards.hold(PRODUCTS)
+        lagging.status_fault.error = Unavailable("away")
+        assert await rig.shards.hold(PRODUCTS)
+        rig.copies[0][0].status_fault.error = Unavailable("away")
+        assert not await rig.shards.hold(PRODUCTS)

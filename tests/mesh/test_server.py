@@ -101,6 +101,20 @@ async def test_an_unexpected_error_tells_the_caller_nothing_of_our_inside() -> N
                 pass
 
 
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x07" * 40])
+async def test_bytes_that_are_no_message_are_the_callers_fault(data: bytes) -> None:
+    """What cannot be parsed is INVALID_ARGUMENT, and counted as such."""
+    before = _handled("Rank", "INVALID_ARGUMENT")
+    async with running(_nothing) as found:
+        rank: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = found.channel.unary_unary(
+            "/vitrine.v1.RankerService/Rank"
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await rank(data, timeout=60)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert _handled("Rank", "INVALID_ARGUMENT") == before + 1
+
+
 async def test_the_deadline_is_carried_over_two_hops() -> None:
     """What is left of the first caller's time is all that the last server has."""
     left: list[float] = []

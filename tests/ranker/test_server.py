@@ -460,3 +460,49 @@ async def test_terms_and_drops_are_counted(ranker: ranker_pb2_grpc.RankerService
         if before_count is not None
     }
     assert grown == {"dropped": 1, "visual": 1, "colour": 0}
+
+
+async def test_later_pages_are_scored_as_the_first(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:
+    """With the first page's beliefs a candidate has the same score, whatever has become of all others."""
+    request = _request()
+    request.query.ClearField("text")
+    request.query.photo_vectors.append(vectors.encode(axis("Women"), space="clip", model_digest=DIGEST))
+    request.profile.weights[terms.TYPE] = 0.3
+    request.limit = 1
+    first = await ranker.Rank(request)
+    assert {belief.name for belief in first.beliefs if belief.voted} >= {"type"}
+    request.limit = 4
+    whole = {each.index: each.score for each in (await ranker.Rank(request)).ranked}
+    changed = ranker_pb2.RankRequest()
+    changed.CopyFrom(request)
+    types = next(labels for labels in changed.candidates.labels if labels.name == "type")
+    assert list(types.values) == ["Boots", "Heels", "Shirts", "Watches"]
+    types.codes = np.array([1, 0, 1, 3], "<i2").tobytes()
+    without = {each.index: each.score for each in (await ranker.Rank(changed)).ranked}
+    assert without[0] != whole[0]
+    changed.beliefs.extend(first.beliefs)
+    page = {each.index: each.score for each in (await ranker.Rank(changed)).ranked}
+    assert (page[0], page[3]) == (whole[0], whole[3])
+    assert page[2] != whole[2]
+
+
+@pytest.mark.parametrize(
+    ("belief", "field"),
+    [
+        (ranker_pb2.RankBelief(name="size"), "beliefs[0].name"),
+        (ranker_pb2.RankBelief(name="gender", source=9), "beliefs[0].source"),
+        (ranker_pb2.RankBelief(name="gender", shares=[1.0]), "beliefs[0].shares"),
+        (ranker_pb2.RankBelief(name="type", shares=[1.0]), "beliefs[0].shares"),
+        (ranker_pb2.RankBelief(name="type", probability=2.0), "beliefs[0]"),
+        (ranker_pb2.RankBelief(name="type", heard=float("nan")), "beliefs[0]"),
+    ],
+)
+async def test_beliefs_that_are_none_are_refused(
+    ranker: ranker_pb2_grpc.RankerServiceAsyncStub, belief: ranker_pb2.RankBelief, field: str
+) -> None:
+    """What no page can have handed on is INVALID_ARGUMENT with its field."""
+    request = _request()
+    request.beliefs.append(belief)
+    with pytest.raises(InvalidArgument) as refused:
+        await call(ranker.Rank, request, timeout_s=60)
+    assert refused.value.field == field

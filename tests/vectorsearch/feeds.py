@@ -20,6 +20,7 @@ class Feed(catalog_pb2_grpc.FeedServiceServicer):
         self.oldest = 0
         self.head = 0
         self.products: dict[str, catalog_pb2.Change] = {}
+        self.catalogs: dict[str, catalog_pb2.Change] = {}
         self.follows: list[tuple[int, list[int]]] = []
         self.scans = 0
         # Follow ends after so many frames, when set.
@@ -30,7 +31,10 @@ class Feed(catalog_pb2_grpc.FeedServiceServicer):
         for change in changes:
             self.log.append(change)
             self.head = change.revision
-            if change.WhichOneof("kind") == "tombstone":
+            kind = change.WhichOneof("kind")
+            if kind == "catalog_generations":
+                self.catalogs[change.catalog] = change
+            elif kind == "tombstone":
                 self.products.pop(change.product_id, None)
             else:
                 self.products[change.product_id] = change
@@ -44,7 +48,7 @@ class Feed(catalog_pb2_grpc.FeedServiceServicer):
 
     def reset(self) -> None:
         """A store that was set up anew."""
-        self.log, self.products, self.oldest, self.head = [], {}, 0, 0
+        self.log, self.products, self.catalogs, self.oldest, self.head = [], {}, {}, 0, 0
 
     async def Follow(
         self, request: catalog_pb2.FollowRequest, context: Any
@@ -71,7 +75,7 @@ class Feed(catalog_pb2_grpc.FeedServiceServicer):
         self.scans += 1
         revision = self.head
         yield catalog_pb2.ScanResponse(revision=revision)
-        for change in list(self.products.values()):
+        for change in [*self.catalogs.values(), *self.products.values()]:
             yield catalog_pb2.ScanResponse(revision=revision, changes=[change])
 
 

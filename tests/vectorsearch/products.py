@@ -104,6 +104,12 @@ def deletion_message(product_id: str, revision: int) -> catalog_pb2.Change:
     )
 
 
+def generations_message(catalog: str, revision: int, *generations: str) -> catalog_pb2.Change:
+    """What tells that a catalogue has these generations and no others."""
+    kept = catalog_pb2.CatalogGenerations(generations=generations)
+    return catalog_pb2.Change(revision=revision, catalog=catalog, catalog_generations=kept)
+
+
 @dataclass
 class Reference:
     """What a shard should do, product by product, without an index."""

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,13 @@ from services.vectorsearch.indexes.kinds import Kinds
 from services.vectorsearch.shard import Shard
 from services.vectorsearch.storage.durability import Durability
 from tests.vectorsearch.feeds import Feed, serving, until
-from tests.vectorsearch.products import change_message, deletion_message, facts_message, simple
+from tests.vectorsearch.products import (
+    change_message,
+    deletion_message,
+    facts_message,
+    generations_message,
+    simple,
+)
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc
 
 
@@ -184,3 +191,33 @@ async def test_a_revision_that_does_not_come_is_told_before_the_deadline() -> No
         with deadline.within(0.2), pytest.raises(Unavailable, match="not yet at 9") as caught:
             await follower.reach(9)
     assert caught.value.reason == "REVISION_NOT_REACHED"
+
+
+async def test_generations_that_go_are_dropped() -> None:
+    """A catalogue keeps the generations that the feed names, in the log and in a scan alike."""
+    feed, shard = Feed(), Shard()
+    old = simple(1, 1)
+    await feed.add(
+        change_message(old),
+        change_message(replace(old, revision=2, generation="g2")),
+        generations_message("shop", 3, "g2"),
+    )
+    feed.products["p1"].rows.generation = "g2"
+    async with serving(feed) as port:
+        async with following(shard, port) as follower:
+            await reached(follower, 3)
+            assert [(size.catalog, size.generation) for size in shard.sizes()] == [("shop", "g2")]
+        # What it missed has been forgotten, so that it has to scan.
+        await feed.add(
+            change_message(replace(old, revision=4, generation="g3")),
+            generations_message("shop", 5, "g3"),
+        )
+        feed.forget(5)
+        async with following(shard, port) as follower:
+            await reached(follower, 5)
+            assert feed.scans == 1
+            assert [(size.catalog, size.generation) for size in shard.sizes()] == [("shop", "g3")]
+        await feed.add(generations_message("shop", 6))
+        async with following(shard, port) as follower:
+            await reached(follower, 6)
+            assert shard.sizes() == []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.mesh.errors import FailedPrecondition
-from services.vectorsearch.changes import Change, Deleted, Described, Embedding, Photo, Written
+from services.vectorsearch.changes import Deleted, Described, Embedding, Photo, Written
 from services.vectorsearch.columns import Facts, Value
 from services.vectorsearch.filters import AnyOf, Between, Condition, Exists, Filter
 from services.vectorsearch.first_pass import Precision
@@ -64,8 +64,10 @@ filters = st.builds(
 )
 
 
-def changes_of(history: list[tuple[str, str, tuple[Photo, ...], Facts]]) -> list[Change]:
-    made: list[Change] = []
+def changes_of(
+    history: list[tuple[str, str, tuple[Photo, ...], Facts]],
+) -> list[Written | Described | Deleted]:
+    made: list[Written | Described | Deleted] = []
     for revision, (kind, product_id, its_photos, its_facts) in enumerate(history, start=1):
         if kind == "write":
             made.append(Written("shop", product_id, revision, "g1", its_photos, its_facts))
@@ -76,7 +78,7 @@ def changes_of(history: list[tuple[str, str, tuple[Photo, ...], Facts]]) -> list
     return made
 
 
-def follow(reference: Reference, changes: list[Change]) -> None:
+def follow(reference: Reference, changes: list[Written | Described | Deleted]) -> None:
     for change in changes:
         held = reference.products.get(change.product_id)
         if isinstance(change, Written):
@@ -360,7 +362,9 @@ def test_a_view_stays_what_it_was_while_rows_come_and_go() -> None:
     queries = [Query([query("clip", 7)], 60)]
     view = view_of(rows, ["clip"])
     (before,) = search(view, queries)
-    changes: list[Change] = [Deleted("shop", f"p{number}", 100 + number) for number in range(0, 60, 2)]
+    changes: list[Written | Deleted] = [
+        Deleted("shop", f"p{number}", 100 + number) for number in range(0, 60, 2)
+    ]
     changes += [
         written(f"p{number}", 200 + number, photo("other", {"clip": 7})) for number in range(1, 60, 4)
     ]

@@ -21,6 +21,7 @@ from tests.vectorsearch.products import (
     DIMENSIONS,
     change_message,
     deletion_message,
+    generations_message,
     photo,
     simple,
     unit,
@@ -419,6 +420,22 @@ async def test_tells_what_it_holds_and_compacts_when_told(
         assert [(index.space, index.dimension, index.model_digest) for index in generation.indexes] == [
             (space, DIMENSIONS[space], f"model-{space}") for space in sorted(DIMENSIONS)
         ]
+
+
+async def test_a_dropped_catalogue_is_told_of_no_more(
+    filled: tuple[Feed, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a catalogue has no generation, the status does not name it and searches find nothing in it."""
+    feed, port = filled
+    async with running(monkeypatch, tmp_path, port) as shard:
+        assert (await shard.search(request_for(1, min_revision=feed.head))).candidates.product_ids
+        await feed.add(generations_message("shop", feed.head + 1))
+        found = await shard.search(request_for(1, min_revision=feed.head))
+        assert not found.candidates.product_ids
+        status = await channel.call(
+            shard.stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=20
+        )
+        assert not status.catalogs
 
 
 async def test_vectors_of_another_model_or_generation_are_refused(

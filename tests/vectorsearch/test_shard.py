@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
+from dataclasses import replace
 
 import numpy as np
 
-from services.vectorsearch.changes import Deleted, Described, Embedding, Photo
+from services.vectorsearch.changes import Deleted, Described, Embedding, Photo, Retained
 from services.vectorsearch.columns import MAX_COLUMNS, Column, Columns, Facts
 from services.vectorsearch.lock import SharedLock
 from services.vectorsearch.rows import CatalogRows
@@ -52,7 +55,7 @@ def test_a_scan_drops_what_it_did_not_show() -> None:
     """Products not in the scan vanish unless they were written after it."""
     shard = Shard()
     shard.apply([simple(1, 1), simple(2, 2), simple(3, 9)], revision=2)
-    shard.retain({("shop", "p1")}, revision=5)
+    shard.retain({("shop", "g1", "p1")}, revision=5)
     assert sorted(rows_of(shard).products) == ["p1", "p3"]
     assert shard.revision == 5
 
@@ -62,7 +65,7 @@ def test_a_scan_of_a_new_log_replaces_everything() -> None:
     shard = Shard()
     shard.apply([simple(1, 50), simple(2, 51)], revision=51)
     shard.apply([simple(1, 2, colour=["new"])], anew=True)
-    shard.retain({("shop", "p1")}, revision=3, anew=True)
+    shard.retain({("shop", "g1", "p1")}, revision=3, anew=True)
     assert list(rows_of(shard).products) == ["p1"]
     assert rows_of(shard).products["p1"].revision == 2
     assert shard.revision == 3
@@ -109,6 +112,45 @@ def test_generations_lie_side_by_side() -> None:
     shard.apply([Deleted("shop", "p1", 3)])
     assert not rows_of(shard).products
     assert not other.products
+
+
+def test_what_is_known_holds_in_all_generations() -> None:
+    """A product that is written for one generation alone is described anew in the others, once."""
+    shard = Shard()
+    first = simple(1, 1, colour=["red"])
+    second = replace(simple(1, 2, colour=["blue"]), generation="g2")
+    for changes in ([first, second], [first]):
+        shard.apply(changes)
+        product = rows_of(shard).products["p1"]
+        assert (product.revision, len(product.rows)) == (2, 1)
+        assert rows_of(shard).columns.labels("colour", np.array([product.slot])).values == ["blue"]
+
+
+def test_generations_that_a_catalogue_has_no_more_are_let_go() -> None:
+    """Their rows are freed, other catalogues stay, and done again nothing changes."""
+    shard = Shard()
+    old, art = simple(1, 1), replace(simple(1, 1), catalog="art")
+    shard.apply([old, replace(old, generation="g2"), art])
+    dropped = weakref.ref(rows_of(shard))
+    for _ in range(2):
+        shard.apply([Retained("shop", 2, frozenset({"g2", "g3"}))], revision=2)
+        assert [(size.catalog, size.generation) for size in shard.sizes()] == [("art", "g1"), ("shop", "g2")]
+    gc.collect()
+    assert dropped() is None
+    shard.apply([Retained("shop", 3, frozenset())], revision=3)
+    assert [size.catalog for size in shard.sizes()] == ["art"]
+    # Created anew, with whatever models there are then.
+    other = Photo("front", {"clip": Embedding("another-model", np.ones(3, np.float32))})
+    assert not shard.apply([written("p1", 4, other)], revision=4)
+    assert rows_of(shard).row_count == 1
+
+
+def test_a_scan_lets_go_of_what_there_is_no_more() -> None:
+    """A generation or catalogue of which a scan shows nothing is gone after it."""
+    shard = Shard()
+    shard.apply([simple(1, 1), replace(simple(1, 1), generation="g2"), replace(simple(1, 1), catalog="art")])
+    shard.retain({("shop", "g2", "p1")}, revision=5)
+    assert [(size.catalog, size.generation) for size in shard.sizes()] == [("shop", "g2")]
 
 
 def test_searches_see_one_state_while_changes_are_applied() -> None:

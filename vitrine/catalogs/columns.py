@@ -10,6 +10,8 @@ from services.mesh.errors import InvalidArgument
 
 Value = str | float | bool
 Kind = Literal["text", "number", "flag"]
+# Our name -> the header that is to hold it; of photos there may be several.
+Choices = Mapping[str, str | Sequence[str]]
 
 _CURRENCIES = (
     "eur",
@@ -42,7 +44,8 @@ ALIASES: Mapping[str, Sequence[str]] = {
         *("file", "file_path", "photo", "photo_path", "photo_file", "photo_name", "photo_url"),
         *("picture", "picture_path", "picture_file", "picture_url", "img", "img_path", "img_file", "img_url"),
         *("image_link", "image_url", "image_src", "main_image", "main_image_url", "base_image"),
-        *("images", "image_urls", "photos", "pictures", "thumbnail", "thumbnail_url"),
+        *("images", "image_urls", "images_url", "images_src", "photos", "photos_url", "pictures"),
+        *("pictures_url", "media_url", "thumbnail", "thumbnail_url"),
     ),
     "title": (
         *("title", "product_title", "item_title", "product_display_name", "display_name", "prod_name"),
@@ -83,6 +86,13 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "url": ("url", "link", "product_url", "product_link", "page_url", "permalink"),
 }
 
+_IMAGE = "image"
+# `image_2`, `imageUrl2`, and what shopping feeds call further ones.
+_FURTHER_IMAGE = re.compile(
+    rf"(?:{'|'.join(alias.replace('_', '') for alias in ALIASES[_IMAGE])})\d{{1,2}}"
+    r"|additionalimage(?:link|url)s?"
+)
+
 # Facts of an image file, not of a product.
 IGNORED = frozenset({"width", "height", "bytes"})
 
@@ -106,32 +116,54 @@ def snake_case(header: str) -> str:
     return name[:_MAX_NAME_LENGTH].rstrip("_")
 
 
-def assign(headers: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, int]:
+def assign(headers: Sequence[str], chosen: Choices | None = None) -> dict[str, int]:
     """Which column holds what: our name, or the attribute's, -> index.
 
-    `chosen` says for some of our names which header holds them, before any alias.
+    `chosen` says for some of our names which header holds them, before any alias. Photos may be in several
+    columns, `image`, `image_2` and so on: those chosen, else the alias's and all that are numbered alike.
 
     A column that is left over but has the name of one of ours (`category` beside `subCategory`) becomes
     `source_<name>`. Columns without a usable name, repeated ones and what IGNORED lists are left out, and so
     are columns beyond `MAX_ATTRIBUTES`. Raises InvalidArgument (field `map`) for a choice of a name that is
-    not ours or of a column that is not there.
+    not ours or of a column that is not there, or of several columns of anything but photos.
     """
-    columns = {name: _column(name, header, headers) for name, header in (chosen or {}).items()}
+    columns: dict[str, int] = {}
+    for name, given in (chosen or {}).items():
+        picked = [_column(name, header, headers) for header in ([given] if isinstance(given, str) else given)]
+        if len(picked) > 1 and name != _IMAGE:
+            raise InvalidArgument("map", f"{name} is in one column, only photos may be in several")
+        columns |= _numbered(name, picked)
     found: dict[str, int] = {}
     for index, header in enumerate(headers):
         name = snake_case(header)
         if name and name not in IGNORED and index not in columns.values():
             found.setdefault(name, index)
     for canonical, aliases in ALIASES.items():
+        if canonical in columns:
+            continue
         # `PRODUCTID` says where its words end no more than `productid`.
         names = {_joined(name): name for name in reversed(found)}
         alias = next((alias for alias in map(_joined, aliases) if alias in names), None)
-        if canonical not in columns and alias is not None:
-            columns[canonical] = found.pop(names[alias])
+        picked = [] if alias is None else [found.pop(names[alias])]
+        if canonical == _IMAGE:
+            further = [name for name in found if _FURTHER_IMAGE.fullmatch(_joined(name))]
+            picked += [found.pop(name) for name in further]
+        columns |= _numbered(canonical, picked)
     for name, index in found.items():
         if len(columns) < MAX_ATTRIBUTES:
             columns.setdefault(f"source_{name}" if name in ALIASES else name, index)
     return columns
+
+
+def is_image(name: str) -> bool:
+    """Whether a name that `assign` gives is that of a column of photos."""
+    return name == _IMAGE or re.fullmatch(rf"{_IMAGE}_\d+", name) is not None
+
+
+def _numbered(name: str, indices: Sequence[int]) -> dict[str, int]:
+    return {
+        name if number == 1 else f"{name}_{number}": index for number, index in enumerate(indices, start=1)
+    }
 
 
 def _column(name: str, header: str, headers: Sequence[str]) -> int:
@@ -159,9 +191,13 @@ def values(cell: str) -> list[str]:
     return [value for part in cell.split(SEPARATOR) if (value := part.strip())]
 
 
-def kind_of(name: str, value: str) -> Kind:
-    """What one value looks like. Names of ids are text, whatever their digits say."""
+def kind_of(name: str, value: Value, *, is_cell: bool = True) -> Kind:
+    """What one value is, or looks like where it is text of a cell. Names of ids are text, whatever it is."""
     if name in _CANONICAL_TEXT or _IDENTIFIER.fullmatch(name):
+        return "text"
+    if not isinstance(value, str):
+        return "flag" if isinstance(value, bool) else "number"
+    if not is_cell:
         return "text"
     if _NUMBER.fullmatch(value):
         return "number"

@@ -22,13 +22,13 @@ from services.mesh.errors import Unavailable, VitrineError
 from services.mesh.registries import Package
 from vitrine.catalogs.columns import SEPARATOR
 from vitrine.catalogs.console import Progress, shown
-from vitrine.catalogs.folder import IMAGES, TABLE
+from vitrine.catalogs.folder import TABLE
+from vitrine.catalogs.photos import IMAGES
 from vitrine.catalogs.shops import SHOPS, Product, Shop
 
 LICENCES = "LICENSES.md"
 
 _ATTRIBUTES = ("master_category", "category", "type", "colour", "gender", "brand")
-_HEADERS = ("id", "image", "title", "description", *_ATTRIBUTES, "price", "shop")
 # Raised when the folder that the same archives give changes.
 _FORMAT = 1
 _RECORD = "demo.json"
@@ -47,10 +47,10 @@ class Demo:
     missing: dict[str, str]
 
 
-def fetch(directory: Path) -> Path:
+def fetch(directory: Path, shops: Sequence[Shop] = SHOPS) -> Path:
     """`prepare`, shown on stderr; returns the catalogue folder."""
     with shown(Console(stderr=True)) as progress:
-        return prepare(directory, progress).folder
+        return prepare(directory, progress, shops=shops).folder
 
 
 def prepare(
@@ -123,28 +123,31 @@ def _recorded(folder: Path) -> _Record | None:
 def _write(folder: Path, scratch: Path, archives: Sequence[tuple[Shop, Path]]) -> _Record:
     """Write table, photos, licences and record of the shops into the new `folder`."""
     (folder / IMAGES).mkdir(parents=True)
-    products = 0
+    products = photos = 0
     seen: set[str] = set()
+    attributes = (*_ATTRIBUTES, *(name for shop, _ in archives for name in shop.attributes))
+    headers = ("id", "image", "title", "description", *attributes, "price", "shop")
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, _HEADERS, lineterminator="\n")
+        table = csv.DictWriter(file, headers, restval="", lineterminator="\n")
         table.writeheader()
         for shop, archive in archives:
             unpacked = scratch / shop.name
             registries.extract(archive, unpacked)
             for product in shop.products(unpacked):
-                rows = list(_rows(shop, product, folder / IMAGES, seen))
+                rows = list(_rows(shop, product, folder / IMAGES, set() if shop.shares_photos else seen))
                 table.writerows(rows)
                 products += bool(rows)
+                photos += len(rows)
             shutil.rmtree(unpacked)
     (folder / LICENCES).write_text(_licences([shop for shop, _ in archives]), encoding="utf-8")
     sources = {shop.name: shop.package.sha256 for shop, _ in archives}
-    record = _Record(_FORMAT, sources, products, len(seen))
+    record = _Record(_FORMAT, sources, products, photos)
     (folder / _RECORD).write_text(json.dumps(asdict(record)), encoding="utf-8")
     return record
 
 
 def _rows(shop: Shop, product: Product, images: Path, seen: set[str]) -> Iterator[dict[str, object]]:
-    """One row a photo, the photo copied. One seen before is left out: it would make two products alike."""
+    """One row a photo, the photo copied, but for those seen before."""
     identifier = f"{shop.name}-{product.key}"
     for number, photo in enumerate(product.photos, start=1):
         content = photo.read_bytes()
@@ -159,8 +162,11 @@ def _rows(shop: Shop, product: Product, images: Path, seen: set[str]) -> Iterato
             "image": image,
             "title": product.title,
             "description": product.description,
-            **{name: SEPARATOR.join(product.attributes.get(name, ())) for name in _ATTRIBUTES},
-            "price": f"{product.price:.2f}",
+            **{
+                name: SEPARATOR.join(product.attributes.get(name, ()))
+                for name in (*_ATTRIBUTES, *shop.attributes)
+            },
+            "price": "" if product.price is None else f"{product.price:.2f}",
             "shop": shop.name,
         }
 

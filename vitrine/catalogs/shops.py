@@ -20,11 +20,14 @@ from services.mesh.registries import Package
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product of a shop. `photos` lie where its archive was unpacked; a price is in the shop's currency."""
+    """A product of a shop. `photos` lie where its archive was unpacked.
+
+    The price is in the shop's currency, None where none is told.
+    """
 
     key: str
     title: str
-    price: float
+    price: float | None
     photos: Sequence[Path]
     description: str = ""
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -32,12 +35,18 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A sample shop in a package registry; `products` reads them from where its archive was unpacked."""
+    """A sample shop in a package registry; `products` reads them from where its archive was unpacked.
+
+    `attributes` are those that its products have beside the usual ones. With `shares_photos` a photo may be
+    that of several products; without, only of the first that has it, since the others were meant to differ.
+    """
 
     name: str
     package: Package
     photo_licence: str
     products: Callable[[Path], Iterator[Product]]
+    attributes: Sequence[str] = ()
+    shares_photos: bool = False
 
 
 # The word of a title -> what it is. The shops agree on nothing here: Footwear, Shoe, Clothing.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vitrine.supervisor.mesh import Mesh
 
 _DEMO_CATALOG = "demo"
+_REFARCH_CATALOG = "refarch"
 _STOP_TIMEOUT_S = 30.0
 
 
@@ -33,6 +34,14 @@ def demo(
     catalog_dir: Annotated[
         Path | None, typer.Option("--catalog-dir", help="Your own folder instead of the demo catalogue.")
     ] = None,
+    refarch: Annotated[
+        bool,
+        typer.Option(
+            "--refarch",
+            help="A larger one instead: 615 products of an npm package that states no licence, for local "
+            "evaluation.",
+        ),
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Leave the services running; `vitrine down` stops them.")
     ] = False,
@@ -50,14 +59,22 @@ def demo(
     """
     from vitrine.cli.index import run, show
     from vitrine.cli.up import mesh_of
+    from vitrine.client import AsyncClient
 
     mesh = mesh_of(port_base, http_port, shards, data_dir, models_dir)
     if catalog_dir is not None and not catalog_dir.is_dir():
         raise InvalidArgument("catalog-dir", f"{catalog_dir} is not a folder")
-    directory = _fetch(mesh) if catalog_dir is None else catalog_dir
-    catalog = _DEMO_CATALOG if catalog_dir is None else catalog_id(catalog_dir)
+    if catalog_dir is not None and refarch:
+        raise InvalidArgument("refarch", "contradicts --catalog-dir")
+    directory = catalog_dir or (_fetch_refarch(mesh) if refarch else _fetch(mesh))
+    catalog = catalog_id(catalog_dir) if catalog_dir else _REFARCH_CATALOG if refarch else _DEMO_CATALOG
     layout, started = _ensure_up(mesh)
-    summary = run(directory, catalog=catalog, server=layout.gateway)
+    summary = run(
+        directory,
+        catalog=catalog,
+        connect=lambda: AsyncClient(layout.gateway),
+        data_dir=mesh.data_dir,
+    )
     if json:
         output.print_json({**summary.as_json(), "url": layout.url, "server": layout.gateway})
     else:
@@ -80,6 +97,14 @@ def _fetch(mesh: Mesh) -> Path:
     from vitrine.catalogs import demo as demo_catalog
 
     return demo_catalog.fetch(mesh.data_dir / "demo")
+
+
+def _fetch_refarch(mesh: Mesh) -> Path:
+    from vitrine.catalogs import demo as demo_catalog
+    from vitrine.catalogs.refarch import NOTICE, REFARCH
+
+    output.say(NOTICE)
+    return demo_catalog.fetch(mesh.data_dir / "refarch", (REFARCH,))
 
 
 def _ensure_up(mesh: Mesh) -> tuple[Layout, bool]:

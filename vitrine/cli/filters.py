@@ -67,9 +67,11 @@ def _clauses(expressions: Sequence[str]) -> list[list[tuple[str, common_pb2.Cond
     return [*any_of.values(), *([each] for each in excluded)]
 
 
-def _parse(expression: str) -> tuple[str, bool, list[common_pb2.Condition]]:
-    from vitrine.client.filters import Range, Test, condition
+def split(expression: str) -> tuple[str, str, str]:
+    """The attribute, the operator (`=` or `!=`) and the word of an expression.
 
+    Raises InvalidArgument for what is no expression.
+    """
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
         raise InvalidArgument(
@@ -78,10 +80,22 @@ def _parse(expression: str) -> tuple[str, bool, list[common_pb2.Condition]]:
             "attributes are letters, digits and underscores",
         )
     attribute, operator, word = match.groups()
-    attribute = attribute.lower()
+    return attribute.lower(), operator, word
+
+
+def ends(word: str) -> tuple[str, str] | None:
+    """The ends of a range such as `10..50`, empty where open; None for a word that is no range."""
+    match = _RANGE.fullmatch(word)
+    return (match[1] or "", match[2] or "") if match else None
+
+
+def _parse(expression: str) -> tuple[str, bool, list[common_pb2.Condition]]:
+    from vitrine.client.filters import Range, Test, condition
+
+    attribute, operator, word = split(expression)
     tests: list[Test] = [word]
-    if ends := _RANGE.fullmatch(word):
-        low, high = ends.groups()
+    if found := ends(word):
+        low, high = found
         tests = [Range(float(low) if low else None, float(high) if high else None)]
     elif re.fullmatch(_NUMBER, word):
         tests.append(float(word))

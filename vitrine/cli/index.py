@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,15 @@ import typer
 
 from services.mesh.errors import InvalidArgument, VitrineError
 from vitrine.cli import output
-from vitrine.cli.options import CatalogOption, DataDirOption, JsonOption, ServerOption
+from vitrine.cli.session import Session, in_catalog
 
 if TYPE_CHECKING:
     from vitrine.catalogs.folder import CatalogFolder
+    from vitrine.client import AsyncClient
     from vitrine.client.indexing import RowOutcome
 
 _PLAIN_LINE_EVERY_S = 5.0
+_READ_S = 10.0
 _SHOWN_PROBLEMS = 10
 _LISTED_PROBLEMS = 100
 
@@ -28,7 +30,8 @@ _LISTED_PROBLEMS = 100
 class Summary:
     """What an index run did to a folder of `products`.
 
-    `problems` are the first rows that failed, wholly or with one of their photos.
+    `problems` are the first rows that failed, wholly or with one of their photos; `near_duplicates` counts
+    products that show what another shows.
     """
 
     catalog: str
@@ -38,6 +41,7 @@ class Summary:
     failed: int = 0
     photo_problems: int = 0
     photos: int = 0
+    near_duplicates: int = 0
     duration_s: float = 0.0
     problems: list[RowOutcome] = field(default_factory=list)
 
@@ -66,6 +70,7 @@ class Summary:
                 self.unchanged += 1
             case "failed":
                 self.failed += 1
+        self.near_duplicates += bool(outcome.near_duplicates)
         if outcome.has_problem:
             self.photo_problems += outcome.outcome != "failed"
             if len(self.problems) < _LISTED_PROBLEMS:
@@ -81,6 +86,7 @@ class Summary:
             "failed": self.failed,
             "photo_problems": self.photo_problems,
             "photos": self.photos,
+            "near_duplicates": self.near_duplicates,
             "photos_per_s": round(self.photos_per_s, 2),
             "duration_s": round(self.duration_s, 3),
             "problems": [
@@ -93,43 +99,54 @@ class Summary:
         text = f"{self.indexed} indexed, {self.unchanged} unchanged, {self.failed} failed"
         if self.photo_problems:
             text += f", {self.photo_problems} with a photo that could not be read"
+        if self.near_duplicates:
+            text += f", {self.near_duplicates} that look like another"
         return f"{text}; {self.photos_per_s:.1f} photos/s in {self.duration_s:.0f} s"
 
 
+@in_catalog
 def index(
-    context: typer.Context,
-    directory: Annotated[
-        Path, typer.Argument(help="A folder with products.csv and images/, or any folder of pictures.")
+    session: Session,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder with products.csv and images/, any folder of pictures, or one CSV, TSV or JSON"
+            " Lines file."
+        ),
     ],
-    catalog: CatalogOption = None,
     map_: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", help="Which column holds a field: --map price=Cost; may be given several times."
+            "--map",
+            help="Which column holds a field: --map price=Cost; may be given several times, for `image` with "
+            "several columns.",
         ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the outcome of every row to this CSV.")
     ] = None,
-    server: ServerOption = None,
-    data_dir: DataDirOption = None,
-    json: JsonOption = False,
 ) -> None:
-    """Index a folder of products.
+    """Index products.
 
-    What is there and did not change is left as it is, so an interrupted run is merely run again. Ends with 3
-    when some rows failed.
+    Photos are files, or addresses that the gateway fetches. What is there and did not change is not sent
+    again, so an interrupted run is merely run again. Ends with 3 when some rows failed.
     """
-    from vitrine.cli.mesh import find_server
+    from vitrine.cli.mesh import expanded
+    from vitrine.supervisor.layout import data_dir_default
 
-    chosen = dict(_choice(given) for given in map_ or ())
-    address = find_server(context, server, data_dir)
     try:
-        summary = run(directory, catalog=catalog or "default", server=address, report=report, chosen=chosen)
+        summary = run(
+            source,
+            catalog=session.catalog or "default",
+            connect=lambda: session.asynchronous(read_s=_READ_S),
+            data_dir=expanded(session.data_dir, data_dir_default()),
+            report=report,
+            chosen=_choices(map_ or ()),
+        )
     except KeyboardInterrupt:
         output.say("interrupted; run the same command again to go on")
         raise typer.Exit(output.INTERRUPTED) from None
-    if json:
+    if session.json:
         output.print_json(summary.as_json())
     else:
         show(summary)
@@ -137,47 +154,61 @@ def index(
 
 
 def run(
-    directory: Path,
+    source: Path,
     *,
     catalog: str,
-    server: str,
+    connect: Callable[[], AsyncClient],
+    data_dir: Path,
     report: Path | None = None,
-    chosen: Mapping[str, str] | None = None,
+    chosen: Mapping[str, Sequence[str]] | None = None,
 ) -> Summary:
-    """Index a folder, showing what its columns were taken for and how it goes.
+    """Index a folder or a table, showing what its columns were taken for and how it goes.
 
-    Raises InvalidArgument when it is no catalogue folder, and what no retry could mend.
+    What was written is noted in `data_dir`. Raises InvalidArgument when `source` is neither, and what no
+    retry could mend.
     """
     import asyncio
 
     from vitrine.catalogs.folder import CatalogFolder
 
-    folder = CatalogFolder(directory, chosen)
+    folder = CatalogFolder(source, chosen, fetches=True)
     if folder.table is not None:
         output.say(f"{folder.table.name}: {_columns(folder)}")
     summary = Summary(catalog, folder.product_count)
     with _display(summary) as show_progress, _reporting(report) as write:
-        asyncio.run(_index(folder, summary, server, show_progress, write))
+        asyncio.run(_index(folder, summary, connect, data_dir, show_progress, write))
     return summary
 
 
-def _choice(given: str) -> tuple[str, str]:
-    field_name, equals, header = given.partition("=")
-    if not (field_name and equals and header):
-        raise InvalidArgument("map", f"{given!r} is not field=Column")
-    return field_name.strip(), header.strip()
+def _checkpoint_file(data_dir: Path, server: str, catalog: str) -> Path:
+    """Where it is noted what was written into a catalogue."""
+    import hashlib
+
+    return data_dir / "imports" / f"{hashlib.sha256(f'{server} {catalog}'.encode()).hexdigest()[:16]}.db"
+
+
+def _choices(given: Iterable[str]) -> dict[str, list[str]]:
+    """The columns that were chosen for each field, in order."""
+    chosen: dict[str, list[str]] = {}
+    for each in given:
+        field_name, equals, header = each.partition("=")
+        if not (field_name and equals and header):
+            raise InvalidArgument("map", f"{each!r} is not field=Column")
+        chosen.setdefault(field_name.strip(), []).append(header.strip())
+    return chosen
 
 
 def _columns(folder: CatalogFolder) -> str:
     """What was read from which column, for people: renamed ones with their header."""
-    from vitrine.catalogs.columns import ALIASES
+    from vitrine.catalogs.columns import ALIASES, is_image
 
+    ours = {name for name in folder.columns if name in ALIASES or is_image(name)}
     known = [
         name if name == header else f"{name} from {header}"
         for name, header in folder.columns.items()
-        if name in ALIASES
+        if name in ours
     ]
-    others = [header for name, header in folder.columns.items() if name not in ALIASES]
+    others = [header for name, header in folder.columns.items() if name not in ours]
     return ", ".join(known) + (f"; attributes {', '.join(others)}" if others else "")
 
 
@@ -193,11 +224,13 @@ def show(summary: Summary) -> None:
 async def _index(
     folder: CatalogFolder,
     summary: Summary,
-    server: str,
+    connect: Callable[[], AsyncClient],
+    data_dir: Path,
     show_progress: Callable[[], None],
     write: Callable[[RowOutcome], None],
 ) -> None:
-    from vitrine.client import AsyncClient, indexing, operations
+    from vitrine.client import indexing, operations
+    from vitrine.client.checkpoints import Checkpoint
 
     policy = indexing.Policy()
     start = time.monotonic()
@@ -206,15 +239,22 @@ async def _index(
         away = "the gateway does not answer" if error.reason == operations.NO_ANSWER else error.message
         output.say(f"{away}, trying again for up to {policy.patience_s:.0f} s")
 
-    async with AsyncClient(server, catalog=summary.catalog) as client:
+    def tell_busy(host: str, error: VitrineError) -> None:
+        output.say(f"{host}: {error.message}; its photos are asked for again for {policy.patience_s:.0f} s")
+
+    async with connect() as client:
+        client.catalog = summary.catalog
         if await indexing.ensure_catalog(client, policy, on_outage=tell):
             output.say(f"created catalogue {summary.catalog}")
-        async for outcomes in indexing.index(client, folder, policy, on_outage=tell):
-            for outcome in outcomes:
-                summary.add(outcome)
-                write(outcome)
-            summary.duration_s = time.monotonic() - start
-            show_progress()
+        with Checkpoint(_checkpoint_file(data_dir, client.server, summary.catalog)) as checkpoint:
+            async for outcomes in indexing.index(
+                client, folder, policy, checkpoint=checkpoint, on_outage=tell, on_busy=tell_busy
+            ):
+                for outcome in outcomes:
+                    summary.add(outcome)
+                    write(outcome)
+                summary.duration_s = time.monotonic() - start
+                show_progress()
 
 
 @contextmanager
@@ -270,6 +310,9 @@ def _reporting(path: Path | None) -> Iterator[Callable[[RowOutcome], None]]:
         raise InvalidArgument("report", f"{path}: {error.strerror or error}") from error
     with file:
         table = csv.writer(file)
-        table.writerow(["row", "product", "outcome", "message"])
+        table.writerow(["row", "product", "outcome", "message", "near_duplicates"])
 
-        yield lambda row: table.writerow([row.row, row.product, row.outcome, row.message])
+        def write(row: RowOutcome) -> None:
+            table.writerow([row.row, row.product, row.outcome, row.message, "|".join(row.near_duplicates)])
+
+        yield write

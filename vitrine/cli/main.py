@@ -1,7 +1,7 @@
 """The command `vitrine`.
 
 Exit status: 0 done, 1 failed, 2 asked wrongly, 3 some rows of a catalogue failed while the others were
-indexed, 130 interrupted while indexing.
+indexed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,24 @@ import typer
 from typer.core import TyperGroup
 
 from services.mesh.errors import VitrineError
-from vitrine.cli import demo, down, evaluate, index, models, output, search, status, train, up
+from vitrine.cli import (
+    catalogs,
+    demo,
+    down,
+    evaluate,
+    feedback,
+    generations,
+    index,
+    keys,
+    models,
+    output,
+    products,
+    queries,
+    search,
+    status,
+    train,
+    up,
+)
 
 
 class _Commands(TyperGroup):
@@ -24,13 +41,15 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except VitrineError as error:
             raise typer.Exit(output.report(ctx, error)) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(output.INTERRUPTED) from error
 
 
 app = typer.Typer(
     cls=_Commands,
     name="vitrine",
     help="Visual product search on your own machine.",
-    epilog="Exit status: 0 done, 1 failed, 2 asked wrongly, 3 some rows failed.",
+    epilog="Exit status: 0 done, 1 failed, 2 asked wrongly, 3 some rows failed, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     # Plain help: what typer needs for boxes takes longer to import than everything else together.
@@ -41,8 +60,15 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("down")(down.down)
 app.command("index")(index.index)
+app.command("import", hidden=True)(index.index)
 app.command("search")(search.search)
 app.command("status")(status.status)
+app.add_typer(products.app, name="products")
+app.add_typer(catalogs.app, name="catalogs")
+app.add_typer(generations.app, name="generations")
+app.command("feedback")(feedback.feedback)
+app.add_typer(queries.app, name="queries")
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.command("eval")(evaluate.evaluate)

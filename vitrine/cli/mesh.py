@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.mesh.errors import InvalidArgument
+from services.mesh.errors import InvalidArgument, PermissionDenied
 from vitrine.supervisor import state
 from vitrine.supervisor.layout import Layout, data_dir_default
 
@@ -40,11 +40,14 @@ def _is_typed(context: typer.Context, option: str) -> bool:
 def choose_catalog(client: Client, catalog: str | None) -> str:
     """The catalogue given, else `default` where it exists, else the only one there is.
 
-    Raises InvalidArgument naming them when there are several, or none.
+    Raises InvalidArgument naming them when there are several, or none, or when the key may not see all.
     """
     if catalog:
         return catalog
-    ids = [found.id for found in client.catalogs()]
+    try:
+        ids = [found.id for found in client.catalogs()]
+    except PermissionDenied as error:
+        raise InvalidArgument("catalog", "name one: this key may not see which there are") from error
     if "default" in ids:
         return "default"
     if len(ids) == 1:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.mesh.errors import InvalidArgument, VitrineError
-from vitrine.cli import filters, output
-from vitrine.cli.options import CatalogOption, DataDirOption, JsonOption, ServerOption
+from vitrine.cli import browser, filters, output, tables
+from vitrine.cli.options import FieldsOption
+from vitrine.cli.products import names
+from vitrine.cli.session import Session, in_catalog
+from vitrine.cli.values import word, words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from vitrine.client import Client, Facet, GroupBy, Hit, SearchResults
+    from vitrine.client import Client, Facet, GroupBy, Hit, Part, SearchResults
     from vitrine.client.queries import Query
 
 _BAND_COLOURS = {"high": "green", "medium": "yellow", "low": "red"}
@@ -26,11 +29,14 @@ _SHOWN_VALUES = 10
 _SHOWN_ATTRIBUTES = ("gender", "type", "category", "colour", "price")
 
 
+@in_catalog
 def search(
-    context: typer.Context,
-    query: Annotated[list[str] | None, typer.Argument(help="Words, or the path of a picture.")] = None,
+    session: Session,
+    query: Annotated[
+        list[str] | None, typer.Argument(help="Words, pictures (a file or an address), or both.")
+    ] = None,
     text: Annotated[str | None, typer.Option("--text", help="Words.")] = None,
-    image: Annotated[Path | None, typer.Option("--image", help="The path of a picture.")] = None,
+    image: Annotated[str | None, typer.Option("--image", help="A picture: a file or an address.")] = None,
     product: Annotated[str | None, typer.Option("--product", help="The id of a product.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", help="Hits, 1 to 100.")] = 10,
     filter_: Annotated[
@@ -50,66 +56,89 @@ def search(
     min_similarity: Annotated[
         float, typer.Option("--min-similarity", help="Leave out hits with a lower similarity, 0 to 100.")
     ] = 0.0,
+    fields: FieldsOption = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show what each score is made of.")] = False,
     page_token: Annotated[
         str, typer.Option("--page-token", help="`next_page_token` of the page before.")
     ] = "",
-    catalog: CatalogOption = None,
-    server: ServerOption = None,
-    data_dir: DataDirOption = None,
-    json: JsonOption = False,
+    open_: Annotated[bool, typer.Option("--open", help="Show the hits in the browser.")] = False,
+    url: Annotated[
+        str, typer.Option("--url", help="The gateway's HTTP address, for --open; the running `vitrine up`.")
+    ] = "",
 ) -> None:
-    """Find products by a picture, words, or another product."""
-    from vitrine.cli.mesh import choose_catalog, find_server
-    from vitrine.client import Client
-
-    if query:
-        if text is not None or image is not None:
-            raise InvalidArgument("query", "give it once: as an argument, or with --text or --image")
-        if len(query) == 1 and _is_path(query[0]):
-            image = Path(query[0])
-            if not image.is_file():
-                raise InvalidArgument("query", f"there is no file {query[0]!r}; for words use --text")
-        else:
-            text = " ".join(query)
-    if text is None and image is None and product is None:
-        raise InvalidArgument("query", "is empty: give words, a picture or --product")
+    """Find products by pictures, words, or another product."""
+    parts = _parts(query or (), text, image, product)
     expressions = filter_ or ()
-    wanted: Query = {"text": text, "image": image, "product": product, "profile": profile}
+    wanted: Query = {"parts": [part for _, part in parts], "profile": profile}
     page: Query = {
         **wanted,
         "k": k,
         "filter": filters.parse(expressions),
         # A program takes what it wants; people ask for it.
-        "explain": explain or json,
+        "explain": explain or session.json,
         "page_token": page_token,
         "group_by": _group_by(group_by) if group_by else None,
         "diversity": diversity,
         "min_similarity": min_similarity,
+        "fields": names(fields),
     }
-    with Client(find_server(context, server, data_dir)) as client:
-        client.catalog = choose_catalog(client, catalog)
+    with session.client() as client:
         try:
             results = client.search(**page)
         except InvalidArgument as error:
-            raise _as_typed(error, expressions, image) from error
+            raise _as_typed(error, expressions, [typed for typed, _ in parts]) from error
         attributes = filters.compared(expressions)
         is_filtered_empty = attributes and not results.hits and not page_token
-        facets = _facets(client, wanted, attributes) if is_filtered_empty and not json else ()
-    if json:
+        facets = _facets(client, wanted, attributes) if is_filtered_empty and not session.json else ()
+        catalog = client.catalog
+    if session.json:
         output.print_json(as_json(results))
     else:
         _print(results, explain=explain)
         for facet in facets:
             output.say(f"{facet.attribute} is one of: {_counted(facet)}")
+    if open_:
+        running = session.mesh
+        found = url or (running.layout.url if running else browser.DEFAULT_URL)
+        address = browser.page_address(found, catalog, page, expressions) or browser.file_of(results, found)
+        # A machine without a browser is a place to copy it from.
+        output.say(f"opening {address}")
+        typer.launch(address)
 
 
-def _is_path(query: str) -> bool:
-    """Whether an argument is the path of a file, or was meant as one; `black/white` is a word."""
-    from vitrine.catalogs.folder import SUFFIXES
+def _parts(
+    arguments: Sequence[str], text: str | None, image: str | None, product: str | None
+) -> list[tuple[str, Part]]:
+    """The parts of the query, each with how it was typed, for errors. What is no picture is words."""
+    from vitrine.catalogs.photos import is_fetchable
+    from vitrine.client import Part
 
-    meant = query.startswith(("/", "./", "../", "~/")) or query.lower().endswith(SUFFIXES)
-    return (meant and " " not in query) or Path(query).is_file()
+    pictures = [argument for argument in arguments if _is_picture(argument)]
+    words = [argument for argument in arguments if not _is_picture(argument)]
+    if words and text is not None:
+        raise InvalidArgument("query", "the words are given twice: as arguments and with --text")
+    parts: list[tuple[str, Part]] = []
+    if words or text is not None:
+        parts.append(("text", Part(text=" ".join(words) if text is None else text)))
+    if image is not None:
+        pictures.append(image)
+    for picture in pictures:
+        if not is_fetchable(picture) and not Path(picture).is_file():
+            raise InvalidArgument("query", f"there is no file {picture!r}; for words use --text")
+    parts += [(picture, Part(image=picture)) for picture in pictures]
+    if product is not None:
+        parts.append(("product", Part(product=product)))
+    if not parts:
+        raise InvalidArgument("query", "is empty: give words, a picture or --product")
+    return parts
+
+
+def _is_picture(argument: str) -> bool:
+    """Whether it is an address, the path of a file, or was meant as one; `black/white` is a word."""
+    from vitrine.catalogs.photos import SUFFIXES, is_fetchable
+
+    meant = argument.startswith(("/", "./", "../", "~/")) or argument.lower().endswith(SUFFIXES)
+    return is_fetchable(argument) or (meant and " " not in argument) or Path(argument).is_file()
 
 
 def _group_by(word: str) -> GroupBy:
@@ -122,13 +151,13 @@ def _group_by(word: str) -> GroupBy:
     return GroupBy(attribute.strip().lower(), int(size) if has_size else 1)
 
 
-def _as_typed(error: InvalidArgument, expressions: Sequence[str], image: Path | None) -> InvalidArgument:
+def _as_typed(error: InvalidArgument, expressions: Sequence[str], parts: Sequence[str]) -> InvalidArgument:
     """What the gateway says of a field of its request, said of what was typed."""
     field = error.field
     if expression := filters.expression_at(expressions, field):
         field = f"--filter {expression}"
-    elif part := re.match(r"parts\[\d+\]\.(text|image|product)", field):
-        field = str(image) if part[1] == "image" else part[1]
+    elif part := re.match(r"parts\[(\d+)\]", field):
+        field = parts[int(part[1])]
     elif option := re.fullmatch(r"(group_by|diversity|min_similarity)(\..+)?", field):
         field = f"--{option[1].replace('_', '-')}"
     return InvalidArgument(field, error.message, reason=error.reason)
@@ -145,7 +174,7 @@ def _facets(client: Client, wanted: Query, attributes: Sequence[str]) -> Sequenc
 
 
 def _counted(facet: Facet) -> str:
-    shown = [f"{_word(value)} ({count})" for value, count in facet.counts[:_SHOWN_VALUES]]
+    shown = [f"{word(value)} ({count})" for value, count in facet.counts[:_SHOWN_VALUES]]
     return ", ".join([*shown, "..."] if len(facet.counts) > _SHOWN_VALUES else shown)
 
 
@@ -211,24 +240,18 @@ def _print(results: SearchResults, *, explain: bool) -> None:
 
 
 def _table(hits: Sequence[Hit]) -> RenderableType:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("#", justify="right")
-    table.add_column("similarity", justify="right")
-    table.add_column("product", no_wrap=True)
-    table.add_column("title", overflow="fold")
-    table.add_column("attributes", style="dim", overflow="fold")
+    made = tables.table("#", "similarity", "product", "title", "attributes", whole=("product",))
     for place, hit in enumerate(hits, start=1):
-        table.add_row(
+        made.add_row(
             str(place),
             _similarity(hit),
             Text(hit.product.id),
             Text(hit.product.title),
             Text(_attributes(hit)),
         )
-    return table
+    return made
 
 
 def _explained(place: int, hit: Hit) -> RenderableType:
@@ -260,12 +283,4 @@ def _similarity(hit: Hit) -> Text:
 
 def _attributes(hit: Hit) -> str:
     attributes = hit.product.attributes
-    return ", ".join(_words(attributes[name]) for name in _SHOWN_ATTRIBUTES if name in attributes)
-
-
-def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _words(value: object) -> str:
-    return " ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(words(attributes[name]) for name in _SHOWN_ATTRIBUTES if name in attributes)

@@ -6,34 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.mesh.errors import VitrineError
-from vitrine.cli import output
-from vitrine.cli.options import DataDirOption, JsonOption, ServerOption
+from services.mesh.errors import PermissionDenied, Unauthenticated, VitrineError
+from vitrine.cli import output, tables
+from vitrine.cli.session import Session, connected
 
 if TYPE_CHECKING:
+    from vitrine.client import AsyncClient
     from vitrine.supervisor.state import State
 
 _TIMEOUT_S = 2.0
 _COLOURS = {"serving": "green", "not serving": "yellow", "away": "red"}
 
 
-def status(
-    context: typer.Context,
-    data_dir: DataDirOption = None,
-    server: ServerOption = None,
-    json: JsonOption = False,
-) -> None:
+@connected
+def status(session: Session) -> None:
     """Show services, catalogues, shards and models. Ends with 1 unless every service serves."""
     import asyncio
 
-    from vitrine.cli.mesh import find_mesh
     from vitrine.supervisor.layout import Layout
 
-    running = find_mesh(context, server, data_dir)
-    addresses = running.layout.addresses if running else {"gateway": server or Layout().gateway}
-    found = asyncio.run(_gather(addresses))
-    found = {**_mesh(running), **found}
-    if json:
+    running = session.mesh
+    addresses = running.layout.addresses if running else {"gateway": session.server or Layout().gateway}
+    found = {**_mesh(running), **asyncio.run(_gather(addresses, session))}
+    if session.json:
         output.print_json(found)
     else:
         _print(found)
@@ -43,18 +38,24 @@ def status(
 
 def _mesh(running: State | None) -> dict[str, Any]:
     if running is None:
-        return {"supervised": False, "pid": None, "url": None}
-    return {"supervised": True, "pid": running.pid, "url": running.layout.url}
+        return {"supervised": False, "pid": None, "url": None, "store": None, "cache": None}
+    return {
+        "supervised": True,
+        "pid": running.pid,
+        "url": running.layout.url,
+        "store": running.store or "files",
+        "cache": running.cache or "memory",
+    }
 
 
-async def _gather(addresses: dict[str, str]) -> dict[str, Any]:
+async def _gather(addresses: dict[str, str], session: Session) -> dict[str, Any]:
     from asyncio import gather
 
     names = list(addresses)
     shards = [address for name, address in addresses.items() if name.startswith("vectorsearch-")]
-    statuses, catalogs, shard_states, models = await gather(
-        gather(*(_health(addresses[name]) for name in names)),
-        _catalogs(addresses["gateway"]),
+    statuses, (catalogs, problem), shard_states, models = await gather(
+        gather(*(_health(name, addresses[name], session) for name in names)),
+        _catalogs(session.asynchronous(read_s=_TIMEOUT_S)),
         gather(*(_shard(address) for address in shards)),
         _models(addresses["embedder"]) if "embedder" in addresses else _nothing(),
     )
@@ -64,25 +65,27 @@ async def _gather(addresses: dict[str, str]) -> dict[str, Any]:
             for name, health in zip(names, statuses, strict=True)
         ],
         "catalogs": catalogs,
+        "catalogs_problem": problem,
         "shards": shard_states,
         "models": models,
     }
 
 
-async def _health(address: str) -> str:
+async def _health(name: str, address: str, session: Session) -> str:
+    from vitrine.client import connection
     from vitrine.supervisor.health import HealthProbe
 
-    async with HealthProbe(address) as probe:
+    # What is given says how the gateway is reached; the others of a mesh here are reached in plain text.
+    tls = connection.credentials(tls=session.tls()) if name == "gateway" else None
+    async with HealthProbe(address, tls=tls) as probe:
         return await probe.status()
 
 
-async def _catalogs(server: str) -> list[dict[str, Any]]:
-    from vitrine.client import AsyncClient
-    from vitrine.client.operations import Timeouts
-
-    async with AsyncClient(server, timeouts=Timeouts(read_s=_TIMEOUT_S)) as client:
+async def _catalogs(gateway: AsyncClient) -> tuple[list[dict[str, Any]], str]:
+    """The catalogues, or why the gateway does not tell them."""
+    async with gateway as client:
         try:
-            return [
+            found = [
                 {
                     "catalog": catalog.id,
                     "products": catalog.products,
@@ -93,9 +96,12 @@ async def _catalogs(server: str) -> list[dict[str, Any]]:
                 }
                 async for catalog in client.catalogs()
             ]
+        except (PermissionDenied, Unauthenticated) as error:
+            return [], error.message
         except VitrineError:
             # The gateway's own status says that it is away.
-            return []
+            return [], ""
+        return found, ""
 
 
 async def _shard(address: str) -> dict[str, Any]:
@@ -159,20 +165,13 @@ async def _nothing() -> list[dict[str, Any]]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    def table(*headers: str) -> Table:
-        made = Table(box=None, pad_edge=False, header_style="dim")
-        for header in headers:
-            made.add_column(header, overflow="fold")
-        return made
-
-    services = table("service", "address", "status")
+    services = tables.table("service", "address", "status")
     for service in found["services"]:
         state = Text(service["status"], style=_COLOURS[service["status"]])
         services.add_row(service["name"], service["address"], state)
-    catalogs = table("catalogue", "products", "photos", "revision", "spaces")
+    catalogs = tables.table("catalogue", "products", "photos", "revision", "spaces")
     for catalog in found["catalogs"]:
         catalogs.add_row(
             catalog["catalog"],
@@ -181,7 +180,7 @@ def _print(found: dict[str, Any]) -> None:
             str(catalog["revision"]),
             " ".join(catalog["spaces"]),
         )
-    shards = table("shard", "rows", "products", "revision", "lag", "MiB")
+    shards = tables.table("shard", "rows", "products", "revision", "lag", "MiB")
     for shard in found["shards"]:
         if "error" in shard:
             shards.add_row(shard["address"], "away")
@@ -194,7 +193,7 @@ def _print(found: dict[str, Any]) -> None:
                 str(shard["lag"]),
                 f"{shard['vector_bytes'] / (1 << 20):.0f}",
             )
-    models = table("space", "model", "on", "type", "")
+    models = tables.table("space", "model", "on", "type", "")
     for model in found["models"]:
         models.add_row(
             model["space"], model["model"], model["device"], model["dtype"], model["unavailable_reason"]
@@ -202,9 +201,12 @@ def _print(found: dict[str, Any]) -> None:
     for made in (services, catalogs, shards, models):
         if made.row_count:
             output.out().print(made, "")
+    if found["catalogs_problem"]:
+        output.say(f"no catalogues are shown: {found['catalogs_problem']}")
     is_away = any(each["name"] == "gateway" and each["status"] == "away" for each in found["services"])
     if is_away and not found["supervised"]:
         # Where there is a supervisor it starts the gateway again.
         output.say("the gateway is away: start it with `vitrine up`")
     if found["url"]:
         output.out().print(f"page: {found['url']} · supervisor: process {found['pid']}", soft_wrap=True)
+        output.out().print(f"store: {found['store']} · cache: {found['cache']}", soft_wrap=True)

@@ -1,28 +1,33 @@
-"""Catalogues, products and photos as plain values, and their messages."""
+"""Products and photos as plain values, and their messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from services.mesh import names, status
 from services.mesh.errors import InvalidArgument, VitrineError
-from vitrine.client.batches import batched
+from vitrine.client.batches import Cutter
 from vitrine.client.filters import Value, value_message, value_of
+from vitrine.client.moments import moment_of
 from vitrine.v1 import catalog_pb2, common_pb2
 
 # The largest picture that the embedder takes by default; larger ones are refused before they are sent.
 MAX_PHOTO_BYTES = 20 << 20
-# Limits of one BatchUpsertProducts call; the bytes leave room for the rest below the message limit.
-MAX_BATCH_PRODUCTS = 256
+# What of products goes into one call: few enough to be embedded well within its deadline, and bytes that
+# leave room for the rest below the message limit.
+BATCH_PRODUCTS = 64
 MAX_BATCH_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo of a product: `content` on the way in, everything else on the way out."""
+    """A photo of a product: `content` or `uri`, from where it is fetched, and an `id` on the way in.
+
+    On the way out there is everything but the content; `uri` only where it was given as an address.
+    """
 
     content: bytes = field(default=b"", repr=False)
     id: str = ""
@@ -30,6 +35,7 @@ class Photo:
     media_path: str = ""
     width: int = 0
     height: int = 0
+    uri: str = ""
 
     @classmethod
     def read(cls, path: str | Path) -> Photo:
@@ -47,10 +53,21 @@ class Label:
 
 
 @dataclass(frozen=True)
+class NearDuplicate:
+    """Another product whose photo is the same, or nearly so; `cosine` is 1 for the same file."""
+
+    product: str
+    photo_id: str
+    other_photo_id: str
+    cosine: float
+
+
+@dataclass(frozen=True)
 class Product:
     """A product.
 
-    An attribute is one value or several; `labels`, `revision` and `updated` are the server's.
+    An attribute is one value or several; `labels`, `revision`, `updated` and `near_duplicates` are the
+    server's. `etag` names what was read: a write that has one is refused where it is not the product's.
     """
 
     id: str
@@ -61,6 +78,8 @@ class Product:
     labels: Sequence[Label] = ()
     revision: int = 0
     updated: datetime | None = None
+    etag: str = ""
+    near_duplicates: Sequence[NearDuplicate] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,8 @@ class UpsertOutcome:
     unchanged: bool
     error: VitrineError | None
     photo_errors: Mapping[int, VitrineError]
+    etag: str = ""
+    near_duplicates: Sequence[NearDuplicate] = ()
 
 
 @dataclass(frozen=True)
@@ -80,19 +101,24 @@ class UpsertReport:
     outcomes: Sequence[UpsertOutcome]
     revision: int
 
+    @classmethod
+    def of(cls, reports: Iterable[UpsertReport]) -> UpsertReport:
+        """One report of all calls."""
+        outcomes: list[UpsertOutcome] = []
+        revision = 0
+        for report in reports:
+            outcomes += report.outcomes
+            # Calls that overlap need not end in their order.
+            revision = max(revision, report.revision)
+        return cls(tuple(outcomes), revision)
+
 
 @dataclass(frozen=True)
-class Catalog:
-    """A catalogue; `spaces` are those of its active generation."""
+class Written:
+    """A product as it was written, and by their index the photos that could not be read."""
 
-    id: str
-    products: int
-    photos: int
-    revision: int
-    generation: str
-    spaces: Sequence[str]
-    profiles: Sequence[str]
-    created: datetime | None
+    product: Product
+    photo_errors: Mapping[int, VitrineError]
 
 
 def read_picture(path: str | Path, *, field: str) -> bytes:
@@ -116,23 +142,19 @@ def read_picture(path: str | Path, *, field: str) -> bytes:
 def product_message(catalog: str, product: Product) -> catalog_pb2.Product:
     """The message of a product to write.
 
-    Photos without content are those the product has already, and are kept by giving none; raises
-    InvalidArgument when only some have content, or for a bad id or attribute value.
+    Photos that are as they were read are kept by giving none; raises InvalidArgument when some of them can be
+    given and others not, or for a bad id or attribute value.
     """
     names.check_product_id(product.id, "product.id")
-    given = [photo for photo in product.photos if photo.content]
-    if given and len(given) < len(product.photos):
-        raise InvalidArgument(
-            "product.photos", "give the content of all photos, or of none to keep those there are"
-        )
+    is_new = any(photo.content or (photo.uri and not photo.digest) for photo in product.photos)
+    given = [_photo_message(index, photo) for index, photo in enumerate(product.photos)] if is_new else []
     return catalog_pb2.Product(
         name=names.product_name(catalog, product.id),
         title=product.title,
         description=product.description,
-        photos=[
-            catalog_pb2.Photo(id=photo.id, image=common_pb2.Image(content=photo.content)) for photo in given
-        ],
+        photos=given,
         attributes={name: _values_message(name, value) for name, value in product.attributes.items()},
+        etag=product.etag,
     )
 
 
@@ -150,33 +172,21 @@ def product_of(message: catalog_pb2.Product) -> Product:
                 media_path=photo.media_path,
                 width=photo.width,
                 height=photo.height,
+                uri=photo.uri,
             )
             for photo in message.photos
         ),
         labels=labels_of(message.labels),
         revision=message.revision,
-        updated=message.update_time.ToDatetime() if message.HasField("update_time") else None,
+        updated=moment_of(message, "update_time"),
+        etag=message.etag,
+        near_duplicates=_near_duplicates(message.near_duplicates),
     )
 
 
 def labels_of(messages: Iterable[common_pb2.Label]) -> tuple[Label, ...]:
     """The labels in messages."""
     return tuple(Label(label.name, label.value, label.probability) for label in messages)
-
-
-def catalog_of(message: catalog_pb2.Catalog) -> Catalog:
-    """The catalogue in a message."""
-    generation = message.active_generation
-    return Catalog(
-        id=message.name.rpartition("/")[2],
-        products=message.product_count,
-        photos=message.photo_count,
-        revision=message.revision,
-        generation=generation.id,
-        spaces=tuple(spec.space for spec in generation.spaces),
-        profiles=tuple(profile.name for profile in generation.profiles),
-        created=message.create_time.ToDatetime() if message.HasField("create_time") else None,
-    )
 
 
 def outcome_of(message: catalog_pb2.UpsertResult) -> UpsertOutcome:
@@ -186,15 +196,48 @@ def outcome_of(message: catalog_pb2.UpsertResult) -> UpsertOutcome:
         product=message.product.rpartition("/")[2],
         unchanged=message.unchanged,
         error=status.from_item(message.status) if failed else None,
-        photo_errors={problem.index: status.from_item(problem.status) for problem in message.photo_problems},
+        photo_errors=_photo_errors(message.photo_problems),
+        etag=message.etag,
+        near_duplicates=_near_duplicates(message.near_duplicates),
     )
 
 
-def batches(messages: Iterable[catalog_pb2.Product]) -> Iterator[list[catalog_pb2.Product]]:
-    """Cut products into batches that one BatchUpsertProducts call takes."""
-    return batched(
-        messages,
-        max_items=MAX_BATCH_PRODUCTS,
+def written_of(message: catalog_pb2.CreateProductResponse | catalog_pb2.UpdateProductResponse) -> Written:
+    """What was written, in a message."""
+    return Written(product_of(message.product), _photo_errors(message.photo_problems))
+
+
+def _photo_message(index: int, photo: Photo) -> catalog_pb2.Photo:
+    if photo.content:
+        image = common_pb2.Image(content=photo.content)
+    elif photo.uri:
+        image = common_pb2.Image(uri=photo.uri)
+    else:
+        raise InvalidArgument(
+            f"product.photos[{index}]",
+            "has neither content nor address: give those of all photos, or of none to keep those there are",
+        )
+    return catalog_pb2.Photo(id=photo.id, image=image)
+
+
+def _photo_errors(messages: Iterable[catalog_pb2.PhotoProblem]) -> dict[int, VitrineError]:
+    return {problem.index: status.from_item(problem.status) for problem in messages}
+
+
+def _near_duplicates(messages: Iterable[catalog_pb2.NearDuplicate]) -> tuple[NearDuplicate, ...]:
+    return tuple(
+        NearDuplicate(
+            message.product.rpartition("/")[2], message.photo_id, message.other_photo_id, message.cosine
+        )
+        for message in messages
+    )
+
+
+def batch_cutter() -> Cutter[catalog_pb2.Product]:
+    """Cuts products into batches that one BatchUpsertProducts call takes."""
+    return Cutter(
+        key=lambda message: message.name,
+        max_items=BATCH_PRODUCTS,
         weight=lambda message: message.ByteSize(),
         max_weight=MAX_BATCH_BYTES,
     )

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from services.mesh import names
 from services.mesh.errors import InvalidArgument
 from vitrine.client import filters
+from vitrine.client.masks import mask
 from vitrine.client.products import read_picture
 from vitrine.v1 import common_pb2, search_pb2
 
+# The content of a picture, the path of a file, or an `http` or `https` address.
 Picture = bytes | str | Path
+
+_ADDRESS = ("http://", "https://")
+
+
+class Box(NamedTuple):
+    """A rectangle on a picture as fractions of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A vector in a space, of the model whose weights have that digest."""
+
+    space: str
+    model_digest: str
+    values: Sequence[float]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a query: a text, a picture (bytes, or the path of a file), or the id of a product.
+    """One part of a query: a text, a picture, the id of a product, or a vector.
 
-    A negative weight asks for less like this: of liked and disliked products the average is searched for.
-    At least one part is positive.
+    A picture is its bytes, the path of a file, or an address that the embedder fetches; `box` is the part of
+    it to look at. A negative weight asks for less like this: of liked and disliked products the average is
+    searched for. At least one part is positive.
     """
 
     text: str | None = None
     image: Picture | None = None
     product: str | None = None
     weight: float = 1.0
+    box: Box | None = None
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +70,7 @@ class Query(TypedDict, total=False):
 
     # Words.
     text: str | None
-    # A picture: bytes, or the path of a file.
+    # A picture: bytes, the path of a file, or an address.
     image: Picture | None
     # The id of a product; it is left out of the hits.
     product: str | None
@@ -74,6 +100,8 @@ class Query(TypedDict, total=False):
     diversity: float
     # Leave out hits with a lower similarity, 0 to 100; pages end there.
     min_similarity: float
+    # Fields of the products to return, such as `title` and `attributes.price`; all without any.
+    fields: Sequence[str]
 
 
 def search_request(catalog: str, query: Query) -> search_pb2.SearchRequest:
@@ -97,6 +125,7 @@ def search_request(catalog: str, query: Query) -> search_pb2.SearchRequest:
         refuse_partial=query.get("refuse_partial", False),
         diversity=query.get("diversity", 0.0),
         min_similarity=query.get("min_similarity", 0.0),
+        read_mask=mask(fields) if (fields := query.get("fields")) else None,
     )
     if (group_by := query.get("group_by")) is not None:
         request.group_by.attribute = group_by.attribute
@@ -122,15 +151,42 @@ def _part_messages(query: Query) -> list[search_pb2.QueryPart]:
 
 
 def _part_message(part: Part, path: str) -> search_pb2.QueryPart:
-    weight = part.weight if part.weight != 1.0 else None
-    match part:
-        case Part(text=str(text), image=None, product=None):
-            return search_pb2.QueryPart(text=text, weight=weight)
-        case Part(text=None, image=None, product=str(product)):
-            return search_pb2.QueryPart(product=product, weight=weight)
-        case Part(text=None, image=bytes(content), product=None):
-            return search_pb2.QueryPart(image=common_pb2.Image(content=content), weight=weight)
-        case Part(text=None, image=str() | Path() as file, product=None):
-            content = read_picture(file, field=f"{path}image")
-            return search_pb2.QueryPart(image=common_pb2.Image(content=content), weight=weight)
-    raise InvalidArgument(path.rstrip(".") or "query", "a part is exactly one of text, image and product")
+    given = [each for each in (part.text, part.image, part.product, part.vector) if each is not None]
+    if len(given) != 1:
+        raise InvalidArgument(
+            path.rstrip(".") or "query", "a part is exactly one of text, image, product and vector"
+        )
+    if part.box is not None and part.image is None:
+        raise InvalidArgument(f"{path}box", "is of an image, of which there is none")
+    message = search_pb2.QueryPart(weight=part.weight if part.weight != 1.0 else None)
+    if part.text is not None:
+        message.text = part.text
+    if part.product is not None:
+        message.product = part.product
+    if part.image is not None:
+        message.image.CopyFrom(_image(part.image, part.box, f"{path}image"))
+    if part.vector is not None:
+        message.vector.CopyFrom(_vector(part.vector))
+    return message
+
+
+def _image(picture: Picture, box: Box | None, field: str) -> common_pb2.Image:
+    image = common_pb2.Image()
+    if box is not None:
+        image.box.CopyFrom(common_pb2.BoundingBox(**box._asdict()))
+    if isinstance(picture, bytes):
+        image.content = picture
+    elif isinstance(picture, str) and picture.lower().startswith(_ADDRESS):
+        image.uri = picture
+    else:
+        image.content = read_picture(picture, field=field)
+    return image
+
+
+def _vector(vector: Vector) -> common_pb2.Vector:
+    return common_pb2.Vector(
+        space=vector.space,
+        model_digest=vector.model_digest,
+        encoding=common_pb2.VECTOR_ENCODING_FLOAT32,
+        data=struct.pack(f"<{len(vector.values)}f", *vector.values),
+    )

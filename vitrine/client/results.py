@@ -102,7 +102,7 @@ def results_of(response: search_pb2.SearchResponse, took_ms: float) -> SearchRes
         shards_ok=response.shards_ok,
         shards_total=response.shards_total,
         degraded=tuple(response.degraded),
-        cache=_CACHE.get(response.cache, ""),
+        cache=cache_outcome(response.cache),
         stages={timing.stage: timing.duration_ms for timing in response.stages},
         plans=tuple(response.plans),
         facets=tuple(
@@ -117,6 +117,11 @@ def results_of(response: search_pb2.SearchResponse, took_ms: float) -> SearchRes
         else None,
         diversity=response.diversity,
     )
+
+
+def cache_outcome(outcome: search_pb2.CacheOutcome.ValueType) -> str:
+    """Where an answer came from: bypass, miss, hit or shared."""
+    return _CACHE.get(outcome, "")
 
 
 def _hit(hit: search_pb2.Hit) -> Hit:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Self
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
@@ -18,8 +19,8 @@ _TIMEOUT_S = 2.0
 class HealthProbe:
     """Asks one service for its health; keeps its connection until closed."""
 
-    def __init__(self, address: str, url: str = "") -> None:
-        self._channel = channel.connect(address)
+    def __init__(self, address: str, url: str = "", *, tls: grpc.ChannelCredentials | None = None) -> None:
+        self._channel = channel.connect(address, tls=tls)
         self._check: grpc.aio.UnaryUnaryMultiCallable[
             health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
         ] = self._channel.unary_unary(

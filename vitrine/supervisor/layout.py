@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from services.mesh.errors import InvalidArgument
 
@@ -14,6 +15,10 @@ HOST = "127.0.0.1"
 DEFAULT_PORT_BASE = 50051
 DEFAULT_HTTP_PORT = 8080
 MAX_SHARDS = 64
+
+# Where the gateway itself reads these from; the options of `vitrine up` do too.
+STORE_VARIABLE = "VITRINE_GATEWAY_STORE_URL"
+CACHE_VARIABLE = "VITRINE_GATEWAY_CACHE_URL"
 
 # Where each service listens, counted from the port base; its metrics are 1,000 ports higher.
 _EMBEDDER, _RANKER, _FIRST_SHARD, _METRICS = 1, 2, 9, 1000
@@ -93,8 +98,15 @@ class Layout:
         """Where a service is scraped."""
         return f"http://{HOST}:{_port(self.addresses[name]) + _METRICS}/metrics"
 
-    def services(self, data_dir: Path, models_dir: Path, *, drain_s: float) -> list[Service]:
-        """The processes, those first that others ask."""
+    def services(
+        self, data_dir: Path, models_dir: Path, *, drain_s: float, store_url: str = "", cache_url: str = ""
+    ) -> list[Service]:
+        """The processes, those first that others ask.
+
+        The gateway keeps its catalogue at `store_url` and shares cached answers at `cache_url`; what is empty
+        is left to its own settings.
+        """
+        elsewhere = {"store_url": store_url, "cache_url": cache_url}
         own: dict[str, dict[str, object]] = {
             "embedder": {"models_dir": models_dir},
             "ranker": {"models_dir": models_dir},
@@ -105,6 +117,7 @@ class Layout:
                 "shards": ",".join(self.vectorsearch),
                 "http_host": HOST,
                 "http_port": self.http_port,
+                **{name: url for name, url in elsewhere.items() if url},
             },
         }
         for shard in range(self.shards):
@@ -138,6 +151,13 @@ class Layout:
 def data_dir_default() -> Path:
     """`$VITRINE_DATA_DIR`, or where programs of a user keep their data."""
     return Path(os.environ.get("VITRINE_DATA_DIR") or "~/.local/share/vitrine").expanduser()
+
+
+def shown_url(url: str) -> str:
+    """The URL of a store or cache without what must not be shown: the password, and options after `?`."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    return urlunsplit((parts.scheme, user.partition(":")[0] + at + hosts, parts.path, "", ""))
 
 
 def _port(address: str) -> int:

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from services.mesh.errors import FailedPrecondition
 from vitrine.supervisor import ports, state
-from vitrine.supervisor.layout import Layout
+from vitrine.supervisor.layout import CACHE_VARIABLE, STORE_VARIABLE, Layout, shown_url
 from vitrine.supervisor.sinks import Sink
 from vitrine.supervisor.state import State
 from vitrine.supervisor.supervisor import DRAIN_S, supervise
@@ -25,11 +25,16 @@ _LAST_BYTES = 4096
 
 @dataclass(frozen=True)
 class Mesh:
-    """The services of a layout, with their data and model weights."""
+    """The services of a layout, with their data and model weights.
+
+    `store_url` and `cache_url` go to the gateway, whose own settings hold where they are empty.
+    """
 
     layout: Layout
     data_dir: Path
     models_dir: Path
+    store_url: str = field(default="", repr=False)
+    cache_url: str = field(default="", repr=False)
 
     @property
     def log_dir(self) -> Path:
@@ -51,6 +56,8 @@ class Mesh:
                 http_port=self.layout.http_port,
                 shards=self.layout.shards,
                 ready=False,
+                store=shown_url(self.store_url),
+                cache=shown_url(self.cache_url),
             )
             state.save(self.data_dir, starting)
 
@@ -58,7 +65,13 @@ class Mesh:
                 state.save(self.data_dir, replace(starting, ready=True))
                 on_ready()
 
-            services = self.layout.services(self.data_dir, self.models_dir, drain_s=DRAIN_S)
+            services = self.layout.services(
+                self.data_dir,
+                self.models_dir,
+                drain_s=DRAIN_S,
+                store_url=self.store_url,
+                cache_url=self.cache_url,
+            )
             await supervise(services, sink, on_ready=ready)
 
     def start_detached(self) -> State:
@@ -83,6 +96,9 @@ class Mesh:
                     "--log-dir", str(self.log_dir),
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                # Not as arguments: everybody on this machine may read those, and there are passwords in them.
+                env={**os.environ, **_given(STORE_VARIABLE, self.store_url),
+                     **_given(CACHE_VARIABLE, self.cache_url)},
             )  # fmt: skip
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
@@ -100,6 +116,10 @@ class Mesh:
                     reason="START_FAILED",
                 )
             time.sleep(_POLL_S)
+
+
+def _given(variable: str, value: str) -> dict[str, str]:
+    return {variable: value} if value else {}
 
 
 def _tail(path: Path) -> str:

@@ -28,13 +28,18 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class State:
-    """A mesh: the process that supervises it, where it listens, whether it was ready."""
+    """A mesh: the process that supervises it, where it listens, whether it was ready.
+
+    `store` and `cache` are where its gateway was told to keep things, without passwords; empty for its own.
+    """
 
     pid: int
     port_base: int
     http_port: int
     shards: int
     ready: bool
+    store: str = ""
+    cache: str = ""
 
     @property
     def layout(self) -> Layout:

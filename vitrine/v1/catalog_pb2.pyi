@@ -713,7 +713,7 @@ class BatchUpsertProductsResponse(_message.Message):
 
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.StageTiming]:
-        """embed, classify, commit."""
+        """fetch, embed, media, duplicates, classify, commit."""
 
     def __init__(
         self,

@@ -139,8 +139,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCatalog(self, request, context):
-        """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
-        and until then no new one can have its id.
+        """Deletes a catalogue. It is gone when the call returns, for other gateways within a second; its products are removed
+        in the background, and until then no new one can have its id.
 
         Errors:
         NOT_FOUND            there is none of that name
@@ -166,8 +166,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateGeneration(self, request, context):
-        """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
-        as short, until it is deleted.
+        """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+        back is as short, until it is deleted.
 
         Errors:
         NOT_FOUND            the catalogue or the generation
@@ -196,11 +196,13 @@ class CatalogServiceServicer:
         Errors:
         INVALID_ARGUMENT     no product, or more than 256
         NOT_FOUND            the catalogue
-        FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+        FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+        the request id was used for another request (reason REQUEST_ID_REUSED)
         UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
         Item errors:
         INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
         ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+        UNAVAILABLE, RESOURCE_EXHAUSTED  no photo of it could be fetched or embedded for now
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,8 +54,8 @@ class CatalogServiceStub:
       INVALID_ARGUMENT     page_size or page_token
     """
     DeleteCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeleteCatalogRequest, _catalog_pb2.DeleteCatalogResponse]
-    """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
-    and until then no new one can have its id.
+    """Deletes a catalogue. It is gone when the call returns, for other gateways within a second; its products are removed
+    in the background, and until then no new one can have its id.
 
     Errors:
       NOT_FOUND            there is none of that name
@@ -73,8 +73,8 @@ class CatalogServiceStub:
                            embedder has no space at all
     """
     ActivateGeneration: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ActivateGenerationRequest, _catalog_pb2.ActivateGenerationResponse]
-    """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
-    as short, until it is deleted.
+    """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+    back is as short, until it is deleted.
 
     Errors:
       NOT_FOUND            the catalogue or the generation
@@ -95,11 +95,13 @@ class CatalogServiceStub:
     Errors:
       INVALID_ARGUMENT     no product, or more than 256
       NOT_FOUND            the catalogue
-      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+                           the request id was used for another request (reason REQUEST_ID_REUSED)
       UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
     Item errors:
       INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
       ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+      UNAVAILABLE, RESOURCE_EXHAUSTED  no photo of it could be fetched or embedded for now
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateProductRequest, _catalog_pb2.CreateProductResponse]
     """Creates a product.
@@ -163,8 +165,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
       INVALID_ARGUMENT     page_size or page_token
     """
     DeleteCatalog: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeleteCatalogRequest, _catalog_pb2.DeleteCatalogResponse]  # type: ignore[assignment]
-    """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
-    and until then no new one can have its id.
+    """Deletes a catalogue. It is gone when the call returns, for other gateways within a second; its products are removed
+    in the background, and until then no new one can have its id.
 
     Errors:
       NOT_FOUND            there is none of that name
@@ -182,8 +184,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
                            embedder has no space at all
     """
     ActivateGeneration: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ActivateGenerationRequest, _catalog_pb2.ActivateGenerationResponse]  # type: ignore[assignment]
-    """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
-    as short, until it is deleted.
+    """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+    back is as short, until it is deleted.
 
     Errors:
       NOT_FOUND            the catalogue or the generation
@@ -204,11 +206,13 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     Errors:
       INVALID_ARGUMENT     no product, or more than 256
       NOT_FOUND            the catalogue
-      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+      FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+                           the request id was used for another request (reason REQUEST_ID_REUSED)
       UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
     Item errors:
       INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
       ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+      UNAVAILABLE, RESOURCE_EXHAUSTED  no photo of it could be fetched or embedded for now
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateProductRequest, _catalog_pb2.CreateProductResponse]  # type: ignore[assignment]
     """Creates a product.
@@ -293,8 +297,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.DeleteCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.DeleteCatalogResponse, _abc.Awaitable[_catalog_pb2.DeleteCatalogResponse]]:
-        """Deletes a catalogue. It is gone for everybody when the call returns; its products are removed in the background,
-        and until then no new one can have its id.
+        """Deletes a catalogue. It is gone when the call returns, for other gateways within a second; its products are removed
+        in the background, and until then no new one can have its id.
 
         Errors:
           NOT_FOUND            there is none of that name
@@ -324,8 +328,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.ActivateGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ActivateGenerationResponse, _abc.Awaitable[_catalog_pb2.ActivateGenerationResponse]]:
-        """Lets searches use another generation, for all gateways at once. The former one stays ready, so that the way back is
-        as short, until it is deleted.
+        """Lets searches use another generation; within a second all gateways do. The former one stays ready, so that the way
+        back is as short, until it is deleted.
 
         Errors:
           NOT_FOUND            the catalogue or the generation
@@ -358,11 +362,13 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT     no product, or more than 256
           NOT_FOUND            the catalogue
-          FAILED_PRECONDITION  the embedder serves other models than the catalogue's generation (reason MODEL_MISMATCH)
+          FAILED_PRECONDITION  the embedder serves other models than the catalogue's generations (reason MODEL_MISMATCH), or
+                               the request id was used for another request (reason REQUEST_ID_REUSED)
           UNAVAILABLE          the embedder (for photos), the ranker or the store is away; nothing was written
         Item errors:
           INVALID_ARGUMENT     the id, a photo, an attribute; the same product twice in a batch
           ABORTED              its etag is not that of the product (reason ETAG_MISMATCH)
+          UNAVAILABLE, RESOURCE_EXHAUSTED  no photo of it could be fetched or embedded for now
         """
 
     @_abc_1.abstractmethod

@@ -378,7 +378,9 @@ class QueryStatsResponse(_message.Message):
     latency_p99_ms: _builtins.float
     """99 of 100 did."""
     mean_reciprocal_rank: _builtins.float
-    """The mean of 1 / place of the best hit that was clicked, liked or bought, over the queries that have one."""
+    """The mean of 1 / place of the best hit that was clicked, liked, put into the basket or bought, over the queries that
+    have one.
+    """
     @_builtins.property
     def top_texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextCount]:
         """Words that were searched most, at most 20."""

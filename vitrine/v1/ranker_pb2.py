@@ -26,7 +26,7 @@ from vitrine.v1 import common_pb2 as vitrine_dot_v1_dot_common__pb2
 from vitrine.v1 import vectorsearch_pb2 as vitrine_dot_v1_dot_vectorsearch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vitrine/v1/ranker.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\x1a\x1dvitrine/v1/vectorsearch.proto\"\x90\x01\n\tRankQuery\x12\x0c\n\x04text\x18\x01 \x01(\t\x12!\n\x06labels\x18\x02 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\'\n\x0b\x63lip_vector\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.Vector\x12)\n\rphoto_vectors\x18\x04 \x03(\x0b\x32\x12.vitrine.v1.Vector\"/\n\nRankCursor\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x12\n\nproduct_id\x18\x02 \x01(\t\"\xc4\x02\n\x0bRankRequest\x12$\n\x05query\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.RankQuery\x12*\n\ncandidates\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.Candidates\x12$\n\x07profile\x18\x03 \x01(\x0b\x32\x13.vitrine.v1.Profile\x12\r\n\x05limit\x18\x04 \x01(\x05\x12%\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x16.vitrine.v1.RankCursor\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x12\x1a\n\rmax_shortfall\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12%\n\x08group_by\x18\x08 \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\t \x01(\x01\x12\x0e\n\x06offset\x18\n \x01(\x05\x42\x10\n\x0e_max_shortfall\"\xe7\x01\n\x0cRankResponse\x12+\n\x06ranked\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.RankedCandidate\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x07\x64ropped\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.DroppedCandidate\x12\'\n\x0cquery_labels\x18\x04 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\x1b\n\x13\x62\x65st_possible_score\x18\x05 \x01(\x01\x12\x15\n\rdropped_count\x18\x06 \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\"U\n\x0fRankedCandidate\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12$\n\x05terms\x18\x03 \x03(\x0b\x32\x15.vitrine.v1.ScoreTerm\"6\n\x10\x44roppedCandidate\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"`\n\x0f\x43lassifyRequest\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.vitrine.v1.Vector\x12(\n\x06photos\x18\x02 \x03(\x0b\x32\x18.vitrine.v1.PhotoVectors\"G\n\x10\x43lassifyResponse\x12\x33\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.Classification\"3\n\x0e\x43lassification\x12!\n\x06labels\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Label2\x91\x01\n\rRankerService\x12\x39\n\x04Rank\x12\x17.vitrine.v1.RankRequest\x1a\x18.vitrine.v1.RankResponse\x12\x45\n\x08\x43lassify\x12\x1b.vitrine.v1.ClassifyRequest\x1a\x1c.vitrine.v1.ClassifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vitrine/v1/ranker.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\x1a\x1dvitrine/v1/vectorsearch.proto\"\x90\x01\n\tRankQuery\x12\x0c\n\x04text\x18\x01 \x01(\t\x12!\n\x06labels\x18\x02 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\'\n\x0b\x63lip_vector\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.Vector\x12)\n\rphoto_vectors\x18\x04 \x03(\x0b\x32\x12.vitrine.v1.Vector\"/\n\nRankCursor\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x12\n\nproduct_id\x18\x02 \x01(\t\"\xed\x02\n\x0bRankRequest\x12$\n\x05query\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.RankQuery\x12*\n\ncandidates\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.Candidates\x12$\n\x07profile\x18\x03 \x01(\x0b\x32\x13.vitrine.v1.Profile\x12\r\n\x05limit\x18\x04 \x01(\x05\x12%\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x16.vitrine.v1.RankCursor\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x12\x1a\n\rmax_shortfall\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12%\n\x08group_by\x18\x08 \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\t \x01(\x01\x12\x0e\n\x06offset\x18\n \x01(\x05\x12\'\n\x07\x62\x65liefs\x18\x0b \x03(\x0b\x32\x16.vitrine.v1.RankBeliefB\x10\n\x0e_max_shortfall\"\xa2\x01\n\nRankBelief\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\x05\x12\x0e\n\x06shares\x18\x03 \x03(\x01\x12\x0e\n\x06values\x18\x04 \x03(\t\x12\x13\n\x0bprobability\x18\x05 \x01(\x01\x12\r\n\x05voted\x18\x06 \x01(\x08\x12#\n\x05votes\x18\x07 \x03(\x0b\x32\x14.vitrine.v1.RankVote\x12\r\n\x05heard\x18\x08 \x01(\x01\"(\n\x08RankVote\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\"\x90\x02\n\x0cRankResponse\x12+\n\x06ranked\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.RankedCandidate\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x07\x64ropped\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.DroppedCandidate\x12\'\n\x0cquery_labels\x18\x04 \x03(\x0b\x32\x11.vitrine.v1.Label\x12\x1b\n\x13\x62\x65st_possible_score\x18\x05 \x01(\x01\x12\x15\n\rdropped_count\x18\x06 \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\x07 \x03(\t\x12\'\n\x07\x62\x65liefs\x18\x08 \x03(\x0b\x32\x16.vitrine.v1.RankBelief\"U\n\x0fRankedCandidate\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12$\n\x05terms\x18\x03 \x03(\x0b\x32\x15.vitrine.v1.ScoreTerm\"6\n\x10\x44roppedCandidate\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"`\n\x0f\x43lassifyRequest\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.vitrine.v1.Vector\x12(\n\x06photos\x18\x02 \x03(\x0b\x32\x18.vitrine.v1.PhotoVectors\"G\n\x10\x43lassifyResponse\x12\x33\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.Classification\"3\n\x0e\x43lassification\x12!\n\x06labels\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Label2\x91\x01\n\rRankerService\x12\x39\n\x04Rank\x12\x17.vitrine.v1.RankRequest\x1a\x18.vitrine.v1.RankResponse\x12\x45\n\x08\x43lassify\x12\x1b.vitrine.v1.ClassifyRequest\x1a\x1c.vitrine.v1.ClassifyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,19 +38,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RANKCURSOR']._serialized_start=242
   _globals['_RANKCURSOR']._serialized_end=289
   _globals['_RANKREQUEST']._serialized_start=292
-  _globals['_RANKREQUEST']._serialized_end=616
-  _globals['_RANKRESPONSE']._serialized_start=619
-  _globals['_RANKRESPONSE']._serialized_end=850
-  _globals['_RANKEDCANDIDATE']._serialized_start=852
-  _globals['_RANKEDCANDIDATE']._serialized_end=937
-  _globals['_DROPPEDCANDIDATE']._serialized_start=939
-  _globals['_DROPPEDCANDIDATE']._serialized_end=993
-  _globals['_CLASSIFYREQUEST']._serialized_start=995
-  _globals['_CLASSIFYREQUEST']._serialized_end=1091
-  _globals['_CLASSIFYRESPONSE']._serialized_start=1093
-  _globals['_CLASSIFYRESPONSE']._serialized_end=1164
-  _globals['_CLASSIFICATION']._serialized_start=1166
-  _globals['_CLASSIFICATION']._serialized_end=1217
-  _globals['_RANKERSERVICE']._serialized_start=1220
-  _globals['_RANKERSERVICE']._serialized_end=1365
+  _globals['_RANKREQUEST']._serialized_end=657
+  _globals['_RANKBELIEF']._serialized_start=660
+  _globals['_RANKBELIEF']._serialized_end=822
+  _globals['_RANKVOTE']._serialized_start=824
+  _globals['_RANKVOTE']._serialized_end=864
+  _globals['_RANKRESPONSE']._serialized_start=867
+  _globals['_RANKRESPONSE']._serialized_end=1139
+  _globals['_RANKEDCANDIDATE']._serialized_start=1141
+  _globals['_RANKEDCANDIDATE']._serialized_end=1226
+  _globals['_DROPPEDCANDIDATE']._serialized_start=1228
+  _globals['_DROPPEDCANDIDATE']._serialized_end=1282
+  _globals['_CLASSIFYREQUEST']._serialized_start=1284
+  _globals['_CLASSIFYREQUEST']._serialized_end=1380
+  _globals['_CLASSIFYRESPONSE']._serialized_start=1382
+  _globals['_CLASSIFYRESPONSE']._serialized_end=1453
+  _globals['_CLASSIFICATION']._serialized_start=1455
+  _globals['_CLASSIFICATION']._serialized_end=1506
+  _globals['_RANKERSERVICE']._serialized_start=1509
+  _globals['_RANKERSERVICE']._serialized_end=1654
 # @@protoc_insertion_point(module_scope)

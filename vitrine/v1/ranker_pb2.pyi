@@ -104,6 +104,7 @@ class RankRequest(_message.Message):
     GROUP_BY_FIELD_NUMBER: _builtins.int
     DIVERSITY_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    BELIEFS_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many to return, 1 to 1,000."""
     explain: _builtins.bool
@@ -136,6 +137,12 @@ class RankRequest(_message.Message):
     def group_by(self) -> _vectorsearch_pb2.GroupBy:
         """At most so many candidates of a value, the best; `attribute` must be among the label columns."""
 
+    @_builtins.property
+    def beliefs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankBelief]:
+        """What was believed of the query for the first page, handed back: later pages are scored alike, whatever has become
+        of the candidates that it was concluded from.
+        """
+
     def __init__(
         self,
         *,
@@ -149,16 +156,99 @@ class RankRequest(_message.Message):
         group_by: _vectorsearch_pb2.GroupBy | None = ...,
         diversity: _builtins.float = ...,
         offset: _builtins.int = ...,
+        beliefs: _abc.Iterable[Global___RankBelief] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall", "after", b"after", "candidates", b"candidates", "group_by", b"group_by", "max_shortfall", b"max_shortfall", "profile", b"profile", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall", "after", b"after", "candidates", b"candidates", "diversity", b"diversity", "explain", b"explain", "group_by", b"group_by", "limit", b"limit", "max_shortfall", b"max_shortfall", "offset", b"offset", "profile", b"profile", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall", "after", b"after", "beliefs", b"beliefs", "candidates", b"candidates", "diversity", b"diversity", "explain", b"explain", "group_by", b"group_by", "limit", b"limit", "max_shortfall", b"max_shortfall", "offset", b"offset", "profile", b"profile", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_shortfall: _TypeAlias = _typing.Literal["max_shortfall"]  # noqa: Y015
     _WhichOneofArgType__max_shortfall: _TypeAlias = _typing.Literal["_max_shortfall", b"_max_shortfall"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_shortfall) -> _WhichOneofReturnType__max_shortfall | None: ...
 
 Global___RankRequest: _TypeAlias = RankRequest  # noqa: Y015
+
+@_typing.final
+class RankBelief(_message.Message):
+    """What was believed of one property of the query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    VOTED_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    HEARD_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`gender`, `category`, `type` or `colour`."""
+    source: _builtins.int
+    """Where it comes from, as the ranker counts sources."""
+    probability: _builtins.float
+    """The probability of the first of them."""
+    voted: _builtins.bool
+    """Whether the neighbours had a say, by `votes`."""
+    heard: _builtins.float
+    """The share of the neighbours of whom anything is stated."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The probability of each of the taxonomy's labels; empty where it has none."""
+
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The words for it."""
+
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankVote]:
+        """The share of the neighbours' votes for words of the shop; other words had none."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        source: _builtins.int = ...,
+        shares: _abc.Iterable[_builtins.float] | None = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        probability: _builtins.float = ...,
+        voted: _builtins.bool = ...,
+        votes: _abc.Iterable[Global___RankVote] | None = ...,
+        heard: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard", b"heard", "name", b"name", "probability", b"probability", "shares", b"shares", "source", b"source", "values", b"values", "voted", b"voted", "votes", b"votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankBelief: _TypeAlias = RankBelief  # noqa: Y015
+
+@_typing.final
+class RankVote(_message.Message):
+    """What the neighbours make of one word of the shop."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The word."""
+    share: _builtins.float
+    """Its share."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankVote: _TypeAlias = RankVote  # noqa: Y015
 
 @_typing.final
 class RankResponse(_message.Message):
@@ -173,6 +263,7 @@ class RankResponse(_message.Message):
     BEST_POSSIBLE_SCORE_FIELD_NUMBER: _builtins.int
     DROPPED_COUNT_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    BELIEFS_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """True when more candidates follow."""
     best_possible_score: _builtins.float
@@ -197,6 +288,10 @@ class RankResponse(_message.Message):
         `diversity` when no vector came with the candidates.
         """
 
+    @_builtins.property
+    def beliefs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankBelief]:
+        """What was believed of the query, for later pages; only where more candidates follow."""
+
     def __init__(
         self,
         *,
@@ -207,10 +302,11 @@ class RankResponse(_message.Message):
         best_possible_score: _builtins.float = ...,
         dropped_count: _builtins.int = ...,
         degraded: _abc.Iterable[_builtins.str] | None = ...,
+        beliefs: _abc.Iterable[Global___RankBelief] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_possible_score", b"best_possible_score", "degraded", b"degraded", "dropped", b"dropped", "dropped_count", b"dropped_count", "more", b"more", "query_labels", b"query_labels", "ranked", b"ranked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beliefs", b"beliefs", "best_possible_score", b"best_possible_score", "degraded", b"degraded", "dropped", b"dropped", "dropped_count", b"dropped_count", "more", b"more", "query_labels", b"query_labels", "ranked", b"ranked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

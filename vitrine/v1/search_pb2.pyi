@@ -261,7 +261,7 @@ class Hit(_message.Message):
     """Its value of the attribute of `group_by`, in words; absent when it has none, and without `group_by`."""
     @_builtins.property
     def product(self) -> _catalog_pb2.Product:
-        """The product. Only its name where the store could not be read."""
+        """The product. As last known, or only its name, where the store could not be read."""
 
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.ScoreTerm]:

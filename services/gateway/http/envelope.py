@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -14,9 +15,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.http import problems
+from services.gateway.http import host_names, limits, problems
 from services.gateway.http.caller import CallerLeft, present
-from services.gateway.http.flows import Settings
+from services.gateway.http.flows import Gatekeeper, Settings
 from services.mesh import deadline, trace
 from services.mesh.errors import DeadlineExceeded, ResourceExhausted, VitrineError
 from services.mesh.metrics import LATENCY_BUCKETS_S
@@ -30,7 +31,7 @@ _SECONDS = Histogram(
     ["method", "route"],
     buckets=LATENCY_BUCKETS_S,
 )
-_STATUSES = (200, 400, 404, 409, 413, 429, 499, 500, 503, 504)
+_STATUSES = (200, 201, 400, 401, 403, 404, 408, 409, 413, 415, 429, 499, 500, 503, 504)
 
 # What no route has: the page's own files, and paths that do not exist.
 _NO_ROUTE = "other"
@@ -39,16 +40,26 @@ _CALLER_LEFT = 499
 
 _API = "/v1/"
 
-# The page brings everything itself: no inline script or style, nothing from elsewhere, no framing.
-_SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
+
+def _security_headers(settings: Settings) -> dict[str, str]:
+    """The page brings everything itself: no inline script or style, no framing, and nothing from elsewhere.
+
+    Pictures may be redirected to `media_redirect_hosts`, of which `.shop.example` are all below that domain.
+    Pages of other origins show them only where such pages may call the API at all.
+    """
+    elsewhere = "".join(
+        f" *{host}" if host.startswith(".") else f" {host}" for host in settings.media_redirect_hosts
+    )
+    return {
+        "content-security-policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+            f"img-src 'self' blob:{elsewhere}; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        ),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "cross-origin" if settings.cors_origins else "same-origin",
+    }
 
 
 def declare(router: APIRouter) -> None:
@@ -64,19 +75,24 @@ def declare(router: APIRouter) -> None:
 class Envelope:
     """ASGI middleware. An error that leaves the app becomes problem details here."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, gatekeeper: Gatekeeper) -> None:
         self._app = app
         self._settings = settings
+        self._gatekeeper = gatekeeper
+        self._security_headers = _security_headers(settings)
         self._inflight = 0
+        self._names = host_names.allowed(
+            settings.http_names, listens_on=settings.http_host, is_open=settings.access == "open"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._security_headers)
         try:
-            await self._handle(scope, _limited(receive, self._settings.max_message_bytes), exchange)
+            await self._handle(scope, _Body(receive, self._settings.max_message_bytes), exchange)
         except HTTPException as error:
             await exchange.fail(problems.of_status(error.status_code, error.detail), receive)
         except VitrineError as error:
@@ -90,25 +106,36 @@ class Envelope:
         finally:
             exchange.ended()
 
-    async def _handle(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
-        length = Headers(scope=scope).get("content-length", "0")
+    async def _handle(self, scope: Scope, body: _Body, exchange: _Exchange) -> None:
+        limits.check(scope)
+        headers = Headers(scope=scope)
+        host_names.check(headers.get("host", ""), self._names)
+        length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._settings.max_message_bytes:
             raise _too_large(self._settings.max_message_bytes)
         if not scope["path"].startswith(_API):
-            await self._app(scope, receive, exchange.send)
+            await self._app(scope, body.receive, exchange.send)
             return
         if self._inflight >= self._settings.max_inflight:
             raise ResourceExhausted(f"{self._inflight} requests are being handled already", retry_after_s=0.5)
         self._inflight += 1
         timeout_s = self._settings.default_timeout_s
+        client = scope.get("client")
         try:
             # The deadline bounds what is asked of others, the timeout also the reading of a slow body.
             with deadline.within(timeout_s):
-                async with asyncio.timeout(timeout_s) as timeout, present(receive, exchange.begun) as read:
+                async with (
+                    asyncio.timeout(timeout_s) as timeout,
+                    present(body.receive, exchange.begun) as read,
+                ):
+                    await self._gatekeeper.admit_call(headers, client[0] if client else "")
                     await self._app(scope, read, exchange.send)
         except TimeoutError as error:
             if not timeout.expired():
                 raise
+            if body.is_awaited:
+                detail = f"the body took longer than {timeout_s:g} s to come"
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail) from error
             raise DeadlineExceeded(f"the request took longer than {timeout_s:g} s") from error
         finally:
             self._inflight -= 1
@@ -117,10 +144,11 @@ class Envelope:
 class _Exchange:
     """One request and its answer: what is added to the answer, counted and logged."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, headers: Mapping[str, str]) -> None:
         self._start = time.perf_counter()
         self._scope = scope
         self._send = send
+        self._headers = headers
         self._trace_id = trace.begin(Headers(scope=scope).get(trace.HEADER))
         self.status = 0
 
@@ -132,7 +160,7 @@ class _Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["trace-id"] = self._trace_id
-            for name, value in _SECURITY_HEADERS.items():
+            for name, value in self._headers.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
@@ -155,19 +183,26 @@ class _Exchange:
             _log.info("http", method=method, route=route, status=self.status, duration_ms=duration_ms)
 
 
-def _limited(receive: Receive, limit_bytes: int) -> Receive:
-    """`receive` that refuses a body without a length as soon as it has grown too large."""
-    received = 0
+class _Body:
+    """The body of a request as it comes, refused as soon as it has grown too large."""
 
-    async def counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit_bytes:
-            raise _too_large(limit_bytes)
+    def __init__(self, receive: Receive, limit_bytes: int) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._received_bytes = 0
+        self._is_whole = False
+        self.is_awaited = False
+
+    async def receive(self) -> Message:
+        """What `receive` says. Cancelled while more of the body was to come, it stays `is_awaited`."""
+        self.is_awaited = not self._is_whole
+        message = await self._receive()
+        self.is_awaited = False
+        self._is_whole = not message.get("more_body", False)
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes > self._limit_bytes:
+            raise _too_large(self._limit_bytes)
         return message
-
-    return counted
 
 
 def _too_large(limit_bytes: int) -> HTTPException:

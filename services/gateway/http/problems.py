@@ -43,8 +43,11 @@ _TITLES: dict[type[errors.VitrineError], str] = {
     errors.ResourceExhausted: "Too many requests",
     errors.Unavailable: "Unavailable",
 }
+# Names of fields may be the caller's own, of any length.
+_MAX_FIELD_CHARACTERS = 200
 # RFC 9110's phrases where Python's are older.
-_PHRASES = {413: "Content too large"}
+_PHRASES = {413: "Content too large", 414: "URI too long"}
+_CHALLENGE = {"www-authenticate": 'Bearer realm="vitrine"'}
 
 
 class Problem(BaseModel):
@@ -74,8 +77,10 @@ def of_error(error: errors.VitrineError) -> JSONResponse:
         title=_TITLES[kind] if kind else "Internal error",
         detail=error.message,
         reason=error.reason,
-        field=error.field if isinstance(error, errors.InvalidArgument) else None,
+        field=_shown(error.field) if isinstance(error, errors.InvalidArgument) else None,
         retry_after=error.retry_after_s if isinstance(error, errors.Retryable) else None,
+        # RFC 9110, 15.5.2: who is refused is told how to ask.
+        headers=_CHALLENGE if isinstance(error, errors.Unauthenticated) else None,
     )
 
 
@@ -89,10 +94,15 @@ def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -
 def of_validation(problems: Sequence[Any]) -> errors.InvalidArgument:
     """The first of pydantic's problems as a domain error, its field written like `parts[0].image.content`."""
     first = problems[0]
-    place = [part for part in first["loc"] if part not in {"body", "query", "path"}]
+    place = [part for part in first["loc"] if part not in {"body", "query", "path", "header"}]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     message = str(first["msg"]).removeprefix("Value error, ")
     return errors.InvalidArgument(field, message)
+
+
+def _shown(field: str) -> str | None:
+    """A field's name as it can be written; None when the whole request is at fault."""
+    return field[:_MAX_FIELD_CHARACTERS].encode(errors="replace").decode() or None
 
 
 def _response(

@@ -1,109 +1,72 @@
-"""What a search request's body says: JSON, or a form with a photo."""
+"""The routes of the query log."""
 
 from __future__ import annotations
 
-import json
-from http import HTTPStatus
-from typing import Any
+from typing import Annotated
 
-from pydantic import ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
 
-from services.gateway.http import models, problems
-from services.mesh.errors import InvalidArgument
+from services.gateway.http import arguments, body_reading, openapi, responses
+from services.gateway.http.arguments import CatalogId, EndTime, PageSize, PageToken, QueryId, StartTime
+from services.gateway.http.bodies import queries as bodies
+from services.gateway.http.bodies.common import Empty
+from services.gateway.http.flows import QueryFlow
+from vitrine.v1 import queries_pb2
 
-JSON_TYPE = "application/json"
-FORM_TYPE = "multipart/form-data"
-
-MAX_FILES = 8
-MAX_FIELDS = 64
-MAX_FIELD_BYTES = 1 << 20
-
-_QUERY_FIELDS = ("image", "text", "product")
-_JSON_FIELDS = ("filter", "group_by")
-_REPEATED_FIELDS = ("facets",)
+ZeroResultsOnly = Annotated[bool, Query(description="Only queries without a hit.")]
 
 
-async def read(request: Request, *, max_bytes: int) -> models.SearchRequest:
-    """The search that a request asks for.
-
-    Raises InvalidArgument naming the field, and HTTPException for a body that is neither JSON nor a form.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        if kind == JSON_TYPE:
-            return models.SearchRequest.model_validate_json(await request.body())
-        if kind == FORM_TYPE:
-            return models.SearchRequest.model_validate(await _read_form(request, max_bytes))
-    except ValidationError as error:
-        raise problems.of_validation(error.errors()) from error
-    raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a search is {JSON_TYPE} or {FORM_TYPE}")
-
-
-async def _read_form(request: Request, max_bytes: int) -> dict[str, Any]:
-    form = await _parse(request, max_bytes)
-    try:
-        return await _fields(form)
-    finally:
-        await form.close()
-
-
-async def _parse(request: Request, max_bytes: int) -> FormData:
-    parser = MultiPartParser(
-        request.headers,
-        request.stream(),
-        max_files=MAX_FILES,
-        max_fields=MAX_FIELDS,
-        max_part_size=MAX_FIELD_BYTES,
+def routes(flow: QueryFlow) -> APIRouter:
+    """What was searched for, and what people made of it."""
+    router = APIRouter(
+        prefix="/v1/catalogs/{catalog}/queries",
+        tags=["queries"],
+        dependencies=[Depends(arguments.only_known)],
     )
-    # A shopper's photo is never written to disk, so what the body's limit lets in stays in memory.
-    parser.spool_max_size = max_bytes
-    try:
-        return await parser.parse()
-    except (MultiPartException, KeyError) as error:
-        message = error.message if isinstance(error, MultiPartException) else "the form has no boundary"
-        raise InvalidArgument("", message) from error
 
+    @router.post(
+        "/{query_id}:feedback",
+        **openapi.operation(Empty, body=bodies.RecordFeedbackRequest, errors=(404,)),
+    )
+    async def record_feedback(catalog: CatalogId, query_id: QueryId, request: Request) -> Response:
+        """Records what somebody made of a hit. Repeating it changes nothing."""
+        name = arguments.catalog_name(catalog)
+        body = await body_reading.read(request, bodies.RecordFeedbackRequest)
+        message = queries_pb2.RecordFeedbackRequest(catalog=name, query_id=query_id, **body.to_fields())
+        return responses.of_message(await flow.record_feedback(message))
 
-async def _fields(form: FormData) -> dict[str, Any]:
-    """The fields of a SearchRequest: `image`, `text` and `product` become parts, others are as in JSON."""
-    fields: dict[str, Any] = {"parts": []}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile) != (name == "image"):
-            raise InvalidArgument(name, "image is a file, and every other field is not")
-        if isinstance(value, UploadFile):
-            fields["parts"].append({"image": {"content": await value.read()}})
-        elif name in _QUERY_FIELDS:
-            fields["parts"].append({name: value})
-        elif name in _REPEATED_FIELDS:
-            fields.setdefault(name, []).append(value)
-        else:
-            fields[name] = _json(name, value) if name in _JSON_FIELDS else value
-    return fields
+    @router.get("", **openapi.operation(bodies.ListQueriesResponse, errors=(404,)))
+    async def list_queries(
+        catalog: CatalogId,
+        *,
+        page_size: PageSize = 0,
+        page_token: PageToken = "",
+        zero_results_only: ZeroResultsOnly = False,
+        start_time: StartTime = None,
+        end_time: EndTime = None,
+    ) -> Response:
+        """Lists the queries of a catalogue, the newest first."""
+        message = queries_pb2.ListQueriesRequest(
+            parent=arguments.catalog_name(catalog),
+            page_size=page_size,
+            page_token=page_token,
+            zero_results_only=zero_results_only,
+            start_time=arguments.timestamp(start_time),
+            end_time=arguments.timestamp(end_time),
+        )
+        return responses.of_message(await flow.list_queries(message))
 
+    @router.get(":stats", **openapi.operation(bodies.QueryStatsResponse, errors=(404,)))
+    async def query_stats(
+        catalog: CatalogId, start_time: StartTime = None, end_time: EndTime = None
+    ) -> Response:
+        """Sums up the queries of a catalogue: over the last 24 hours where no time is given."""
+        message = queries_pb2.QueryStatsRequest(
+            parent=arguments.catalog_name(catalog),
+            start_time=arguments.timestamp(start_time),
+            end_time=arguments.timestamp(end_time),
+        )
+        return responses.of_message(await flow.query_stats(message))
 
-def _json(name: str, value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise InvalidArgument(name, "is not JSON") from error
-
-
-def form_schema() -> dict[str, Any]:
-    """The JSON schema of the form; options refer to the component `SearchOptions`."""
-    photo = {
-        "type": "array",
-        "items": {"type": "string", "contentMediaType": "application/octet-stream"},
-        "description": "Photos, each a file.",
-    }
-    words = {"type": "string", "description": "Words.", "examples": ["red shoes"]}
-    product = {"type": "string", "description": "A product of the catalogue."}
-    return {
-        "allOf": [
-            {"$ref": "#/components/schemas/SearchOptions"},
-            {"type": "object", "properties": {"image": photo, "text": words, "product": product}},
-        ],
-    }
+    return router

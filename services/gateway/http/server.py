@@ -11,26 +11,32 @@ import structlog
 import uvicorn
 
 from services.gateway.http.app import create_app
-from services.gateway.http.flows import CatalogFlow, Media, SearchFlow, Settings
+from services.gateway.http.connection import Connection
+from services.gateway.http.flows import Gateway, Settings
 
 _log = structlog.get_logger()
 
 _BACKLOG = 1024
 
 
-async def serve(settings: Settings, search_flow: SearchFlow, catalog_flow: CatalogFlow, media: Media) -> None:
+async def serve(settings: Settings, gateway: Gateway) -> None:
     """Serve HTTP on `settings.http_host`:`settings.http_port` until cancelled, then drain.
 
-    Raises OSError when the port is taken.
+    Raises OSError when the port is taken, or a file of TLS cannot be used.
     """
-    app = create_app(settings, search_flow, catalog_flow, media)
+    app = create_app(settings, gateway)
     config = uvicorn.Config(
         app,
+        http=Connection,
         lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        # Who calls is who connected: limits go by it, and anybody can write a header.
+        proxy_headers=False,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
     listener = _listen(settings.http_host, settings.http_port)
@@ -52,7 +58,12 @@ async def serve(settings: Settings, search_flow: SearchFlow, catalog_flow: Catal
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # Inherited by connections. Head and body of an answer are two writes, the second of which would wait
+        # 40 ms for the caller's acknowledgement of the first; asyncio does this only to sockets that say that
+        # they are TCP, which this one does not.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise OSError(f"gateway: cannot listen on {host}:{port} for HTTP: is the port in use?") from error
 

@@ -9,7 +9,7 @@ behind the log applies the rest.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from services.mesh.buckets import bucket_of
@@ -31,15 +31,17 @@ class HeadMoved(Exception):
 class ProductChange:
     """What becomes of one product.
 
-    `product` is a serialised Product without its revision and time, or None when it is deleted. `rows` is a
-    serialised ProductRows without attributes, or None when its photos stay as they are.
+    `product` is a serialised Product without its revision and time, or None when it is deleted. `rows` holds
+    a serialised ProductRows without attributes by generation, or is None when its photos stay as they are;
+    rows of generations that it does not name stay too. `flagged` tells whether it has near duplicates.
     """
 
     catalog: str
     product_id: str
     product: bytes | None
-    rows: bytes | None
+    rows: Mapping[str, bytes] | None
     photo_count: int = 0
+    flagged: bool = False
 
     @property
     def key(self) -> ProductKey:
@@ -54,20 +56,80 @@ class ProductChange:
     @property
     def size_bytes(self) -> int:
         """Roughly what it takes in the log."""
-        return len(self.product or b"") + len(self.rows or b"") + 256
+        return len(self.product or b"") + sum(map(len, (self.rows or {}).values())) + 256
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """A generation, and whether every product has its vectors."""
+
+    generation: common_pb2.Generation
+    is_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRecord:
+    """A catalogue: the id of the active one of its generations, which are the oldest first.
+
+    `revision` is that of the log entry that made it what it is. One that `is_deleting` is gone for callers
+    and holds its id until its products are removed. `newest` is the number of the newest generation that it
+    has ever had, 7 for g7: at least that of those it has.
+    """
+
+    catalog: str
+    active: str
+    generations: tuple[GenerationRecord, ...]
+    create_time_ms: int
+    is_deleting: bool = False
+    revision: int = 0
+    newest: int = 0
+
+    def __post_init__(self) -> None:
+        numbers = (int(each.generation.id.removeprefix("g")) for each in self.generations)
+        object.__setattr__(self, "newest", max(self.newest, *numbers, 0))
+
+    @property
+    def generation(self) -> common_pb2.Generation:
+        """The active generation."""
+        return next(each.generation for each in self.generations if each.generation.id == self.active)
+
+    def at(self, revision: int) -> CatalogRecord:
+        """The same as of the entry `revision`."""
+        return replace(self, revision=revision)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChange:
+    """What becomes of a catalogue: `record` without its revision, or None once nothing of it is left."""
+
+    catalog: str
+    record: CatalogRecord | None
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly what it takes in the log."""
+        generations = self.record.generations if self.record else ()
+        return sum(each.generation.ByteSize() for each in generations) + 256
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the log: at most MAX_ENTRY_CHANGES changes, no product twice.
+    """One entry of the log: at most MAX_ENTRY_CHANGES changes, no product or catalogue twice.
 
     `outcomes` holds what the writes behind it answered, by request key, for callers who ask again.
     """
 
     revision: int
     time_ms: int
-    changes: tuple[ProductChange, ...]
+    changes: tuple[ProductChange, ...] = ()
+    catalogs: tuple[CatalogChange, ...] = ()
     outcomes: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly what its changes take in the log."""
+        changes = sum(change.size_bytes for change in self.changes)
+        return changes + sum(change.size_bytes for change in self.catalogs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +142,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class StoredProduct:
-    """A product as projected: a serialised Product, and a serialised ProductRows where asked for."""
+    """A product as projected: a serialised Product, and serialised ProductRows by generation if asked for."""
 
     catalog: str
     product_id: str
     revision: int
     time_ms: int
     product: bytes
-    rows: bytes | None = None
+    rows: Mapping[str, bytes] = field(default_factory=dict)
 
     def message(self) -> catalog_pb2.Product:
         """As callers see it."""
@@ -95,15 +157,6 @@ class StoredProduct:
         message.revision = self.revision
         message.update_time.FromMilliseconds(self.time_ms)
         return message
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogRecord:
-    """A catalogue. `generation` is the active one."""
-
-    catalog: str
-    generation: common_pb2.Generation
-    create_time_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +190,12 @@ class Store(Protocol):
         Raises OutOfRange when the log no longer reaches back that far, or not that far yet.
         """
 
+    async def changed(self, after: int, until: int, limit: int) -> Mapping[ProductKey, int]:
+        """The last revision of each product that the entries after one and until another have changed.
+
+        Raises OutOfRange when the log no longer reaches back that far, or there are more than `limit`.
+        """
+
     async def trim(self, keep_entries: int) -> None:
         """Forget all but the last entries, with outcomes and tombstones as old; never what is not applied."""
 
@@ -146,30 +205,46 @@ class Store(Protocol):
     async def revisions(self, keys: Collection[ProductKey]) -> Mapping[ProductKey, int]:
         """The revision of the last write of each product that exists."""
 
-    async def create_catalog(self, record: CatalogRecord) -> None:
-        """Add a catalogue; durable when it returns. Raises AlreadyExists."""
-
     async def catalog(self, catalog: str) -> CatalogRecord | None:
-        """A catalogue."""
+        """A catalogue, also one that is being deleted."""
 
-    async def catalogs(self, after: str, limit: int) -> Sequence[CatalogRecord]:
-        """Catalogues by id, after one."""
+    async def catalogs(self, after: str, limit: int, *, deleting: bool = False) -> Sequence[CatalogRecord]:
+        """Catalogues by id, after one: those that live, or those that are being deleted."""
 
     async def counts(self, catalog: str) -> Counts:
         """What is in a catalogue."""
+
+    async def covered(self, catalog: str, generation: str) -> int:
+        """How many products of a catalogue have rows of a generation."""
 
     async def products(
         self, catalog: str, product_ids: Collection[str], *, with_rows: bool = False
     ) -> Mapping[str, StoredProduct]:
         """Those of the products that exist, by id."""
 
-    async def list_products(self, catalog: str, after: str, limit: int) -> Sequence[StoredProduct]:
+    async def list_products(
+        self, catalog: str, after: str, limit: int, *, flagged_only: bool = False
+    ) -> Sequence[StoredProduct]:
         """Products by id, after one."""
+
+    async def lacking(self, catalog: str, generation: str, after: str, limit: int) -> Sequence[StoredProduct]:
+        """Products without rows of a generation, by id, after one, with the rows that they have."""
 
     async def scan(
         self, buckets: Sequence[int], after: ProductKey | None, limit: int
     ) -> Sequence[StoredProduct]:
         """Products of some buckets with their vectors, by key, after one."""
+
+    async def purge(self, catalog: str, keep: Collection[str], limit: int, *, at: int) -> int:
+        """Remove rows of a catalogue that are of other generations than `keep`: how many, `limit` at most.
+
+        None are removed unless the catalogue's record is of the revision `at`, so that whoever has been
+        overtaken removes nothing that is of use by now. Rows of a product that is written at that moment
+        count, and may stay for the next time.
+        """
+
+    async def lease(self, name: str, holder: str, ttl_s: float) -> bool:
+        """Take or prolong the right to do a job that one process alone should do; whether `holder` has it."""
 
     async def close(self) -> None:
         """Let go of the database."""

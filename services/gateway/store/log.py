@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,6 +14,8 @@ from services.gateway import metrics
 from services.gateway.store.interface import (
     MAX_ENTRY_BYTES,
     MAX_ENTRY_CHANGES,
+    CatalogChange,
+    CatalogRecord,
     Entry,
     HeadMoved,
     ProductChange,
@@ -21,16 +23,19 @@ from services.gateway.store.interface import (
     Store,
 )
 from services.mesh import deadline
-from services.mesh.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from services.mesh.errors import DeadlineExceeded, OutOfRange, ResourceExhausted, Unavailable
 
 _log = structlog.get_logger()
 
 MAX_WAITING_WRITES = 256
+POLL_S = 0.1
+# How long a writer may take from appending an entry to applying it before others do so.
+GRACE_S = 0.5
 TRIM_EVERY_ENTRIES = 1_000
 
 
 class Stale(Exception):
-    """A product has changed since the write was prepared: prepare it again."""
+    """A product or its catalogue has changed since the write was prepared: prepare it again."""
 
 
 class Replay(Exception):
@@ -43,34 +48,65 @@ class Replay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Changes that stand or fall together: at most MAX_ENTRY_CHANGES, no product twice.
+    """Changes that stand or fall together: at most MAX_ENTRY_CHANGES, no product or catalogue twice.
 
-    `expected` gives the revision that each product must have at the head, 0 for one that does not exist.
-    `outcome` makes what is kept under `request_key` from the write's revision.
+    `expected` gives the revision that each product must have at the head, 0 for one that does not exist, and
+    `expected_catalogs` the same of catalogues, so that no write is prepared for generations that a catalogue
+    no longer has. Both may name what the write does not change. `outcome` makes what is kept under
+    `request_key` from the write's revision, also of a write without changes.
     """
 
-    changes: tuple[ProductChange, ...]
-    expected: Mapping[ProductKey, int]
+    changes: tuple[ProductChange, ...] = ()
+    expected: Mapping[ProductKey, int] = field(default_factory=dict)
+    catalogs: tuple[CatalogChange, ...] = ()
+    expected_catalogs: Mapping[str, int] = field(default_factory=dict)
     request_key: str = ""
     outcome: Callable[[int], bytes] = field(default=lambda _revision: b"")
 
     @property
     def size_bytes(self) -> int:
         """Roughly what it takes in the log."""
-        return sum(change.size_bytes for change in self.changes)
+        changes = sum(change.size_bytes for change in self.changes)
+        return changes + sum(change.size_bytes for change in self.catalogs)
+
+    @property
+    def changed_keys(self) -> frozenset[ProductKey]:
+        """The products that it changes."""
+        return frozenset(change.key for change in self.changes)
+
+    @property
+    def read_keys(self) -> frozenset[ProductKey]:
+        """The products that must be as they were for it to be right."""
+        return self.changed_keys | self.expected.keys()
+
+    @property
+    def changed_catalogs(self) -> frozenset[str]:
+        """The catalogues that it changes themselves."""
+        return frozenset(change.catalog for change in self.catalogs)
+
+    @property
+    def read_catalogs(self) -> frozenset[str]:
+        """The catalogues that must be as they were for it to be right."""
+        return frozenset(change.catalog for change in self.changes) | self.expected_catalogs.keys()
 
 
 class ChangeLog:
     """Writes through one task, so that writes that wait share an entry and one trip to the disk."""
 
-    def __init__(self, store: Store, *, keep_entries: int) -> None:
+    def __init__(self, store: Store, *, keep_entries: int, poll_s: float = POLL_S) -> None:
+        """While somebody follows, it looks every `poll_s` for what other gateways have written."""
         self._store = store
         self._keep_entries = keep_entries
+        self._poll_s = poll_s
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING_WRITES)
         # Taken from the queue, but not fit for the entry at hand.
         self._put_back: _Waiting | None = None
         self._applied = 0
         self._grown = asyncio.Condition()
+        self._followers = 0
+        self._followed = asyncio.Event()
+        # Where the projections stood when they were first seen behind the log, and since when.
+        self._behind: tuple[int, float] | None = None
 
     @property
     def head(self) -> int:
@@ -84,15 +120,54 @@ class ChangeLog:
 
     @asynccontextmanager
     async def running(self, on_failure: Callable[[], None]) -> AsyncIterator[None]:
-        """Commit writes meanwhile. Should that fail, `on_failure` is called, and leaving raises the cause."""
-        task = asyncio.create_task(self._run())
-        task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
+        """Commit writes meanwhile, and look for those of others while somebody follows.
+
+        Should that fail, `on_failure` is called, and leaving raises the cause.
+        """
+        tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._watch())]
+        for task in tasks:
+            task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    task.result()
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Let what other gateways write be noticed within a moment."""
+        self._followers += 1
+        self._followed.set()
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                self._followed.clear()
+
+    async def reach(self, revision: int) -> None:
+        """Return once all up to a revision of the log can be read, if need be in place of who wrote it.
+
+        Raises Unavailable.
+        """
+        if self._applied < revision:
+            await self._roll_forward()
+
+    async def catch_up(self) -> None:
+        """Notice what other gateways have written, and finish what one that died has left behind."""
+        await self._notice(await self._store.applied())
+        applied = self._applied
+        if (await self._store.bounds()).head <= applied:
+            self._behind = None
+        elif self._behind is None or self._behind[0] != applied:
+            # Whoever has appended is about to apply, unless it has died.
+            self._behind = applied, time.monotonic()
+        elif time.monotonic() - self._behind[1] >= GRACE_S:
+            await self._roll_forward()
 
     async def _run(self) -> None:
         while True:
@@ -105,6 +180,14 @@ class ChangeLog:
             except Unavailable as error:
                 for waiting in group:
                     waiting.fail(error)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._followed.wait()
+            # A store that is away is told to followers when they read.
+            with suppress(Unavailable):
+                await self.catch_up()
+            await asyncio.sleep(self._poll_s)
 
     async def write(self, write: Write) -> int:
         """Commit a write; its revision, once it is durable and can be read.
@@ -135,24 +218,13 @@ class ChangeLog:
         return self._applied
 
     def _fill(self, group: list[_Waiting]) -> None:
-        """Add writes that wait to a group, as far as they fit into one entry and touch no product twice."""
-        keys = set(group[0].keys)
-        requests = {group[0].write.request_key} - {""}
-        changes, size_bytes = len(group[0].write.changes), group[0].write.size_bytes
+        """Add writes that wait to a group, as far as they fit into one entry and none is in another's way."""
+        share = _Share(group[0].write)
         while not self._waiting.empty():
             candidate = self._waiting.get_nowait()
-            write = candidate.write
-            changes, size_bytes = changes + len(write.changes), size_bytes + write.size_bytes
-            if (
-                changes > MAX_ENTRY_CHANGES
-                or size_bytes > MAX_ENTRY_BYTES
-                or not keys.isdisjoint(candidate.keys)
-                or write.request_key in requests
-            ):
+            if not share.add(candidate.write):
                 self._put_back = candidate
                 return
-            keys |= candidate.keys
-            requests |= {write.request_key} - {""}
             group.append(candidate)
 
     async def _commit(self, group: list[_Waiting]) -> None:
@@ -160,18 +232,19 @@ class ChangeLog:
             bounds = await self._store.bounds()
             if bounds.head > self._applied:
                 await self._roll_forward()
+            # Before the preconditions are looked at: should anybody write meanwhile, the append fails.
+            revision = self._applied + 1
             ready = await self._checked(group)
             if not ready:
                 return
-            revision = self._applied + 1
+            writes = [waiting.write for waiting in ready]
             entry = Entry(
                 revision=revision,
                 time_ms=time.time_ns() // 1_000_000,
-                changes=tuple(change for waiting in ready for change in waiting.write.changes),
+                changes=tuple(change for write in writes for change in write.changes),
+                catalogs=tuple(change for write in writes for change in write.catalogs),
                 outcomes={
-                    waiting.write.request_key: waiting.write.outcome(revision)
-                    for waiting in ready
-                    if waiting.write.request_key
+                    write.request_key: write.outcome(revision) for write in writes if write.request_key
                 },
             )
             try:
@@ -189,8 +262,11 @@ class ChangeLog:
 
     async def _checked(self, group: list[_Waiting]) -> list[_Waiting]:
         """Those writes of a group whose preconditions hold at the head; the others are told."""
-        keys = {key for waiting in group for key in waiting.write.expected}
-        revisions = await self._store.revisions(keys)
+        revisions = await self._store.revisions({key for each in group for key in each.write.expected})
+        catalogs = {
+            catalog: await self._store.catalog(catalog)
+            for catalog in {catalog for each in group for catalog in each.write.expected_catalogs}
+        }
         ready = []
         for waiting in group:
             if waiting.revision.done():
@@ -199,14 +275,27 @@ class ChangeLog:
             outcome = await self._store.outcome(write.request_key) if write.request_key else None
             if outcome is not None:
                 waiting.fail(Replay(outcome))
-            elif any(revisions.get(key, 0) != revision for key, revision in write.expected.items()):
+            elif any(
+                revisions.get(key, 0) != revision for key, revision in write.expected.items()
+            ) or not _finds_catalogs(write, catalogs):
                 waiting.fail(Stale())
             else:
                 ready.append(waiting)
         return ready
 
     async def _roll_forward(self) -> None:
-        while entries := await self._store.entries(self._applied):
+        """Apply what was appended and is not applied."""
+        while True:
+            await self._notice(await self._store.applied())
+            try:
+                entries = await self._store.entries(self._applied)
+            except OutOfRange:
+                # Others may have applied and trimmed what came next, since it was asked how far they are.
+                if await self._store.applied() > self._applied:
+                    continue
+                raise
+            if not entries:
+                return
             for entry in entries:
                 await self._store.apply(entry)
                 await self._notice(entry.revision)
@@ -221,12 +310,61 @@ class ChangeLog:
         metrics.LOG_HEAD.set(revision)
 
 
+class _Share:
+    """What an entry holds so far of the writes that are to share it."""
+
+    def __init__(self, write: Write) -> None:
+        self._changes = len(write.changes)
+        self._size_bytes = write.size_bytes
+        self._changed_keys = set(write.changed_keys)
+        self._read_keys = set(write.read_keys)
+        self._changed_catalogs = set(write.changed_catalogs)
+        self._read_catalogs = set(write.read_catalogs)
+        self._requests = {write.request_key} - {""}
+
+    def add(self, write: Write) -> bool:
+        """Take another write in, unless it has to wait for the next entry."""
+        changed_keys, read_keys = write.changed_keys, write.read_keys
+        changed, read = write.changed_catalogs, write.read_catalogs
+        if (
+            self._changes + len(write.changes) > MAX_ENTRY_CHANGES
+            or self._size_bytes + write.size_bytes > MAX_ENTRY_BYTES
+            or not self._changed_keys.isdisjoint(read_keys)
+            or not self._read_keys.isdisjoint(changed_keys)
+            or not self._changed_catalogs.isdisjoint(changed | read)
+            or not self._read_catalogs.isdisjoint(changed)
+            or write.request_key in self._requests
+        ):
+            return False
+        self._changes += len(write.changes)
+        self._size_bytes += write.size_bytes
+        self._changed_keys |= changed_keys
+        self._read_keys |= read_keys
+        self._changed_catalogs |= changed
+        self._read_catalogs |= read
+        self._requests |= {write.request_key} - {""}
+        return True
+
+
+def _finds_catalogs(write: Write, catalogs: Mapping[str, CatalogRecord | None]) -> bool:
+    """Whether the catalogues of a write are what it was prepared for.
+
+    A write that changes a catalogue itself may find none, or one that is being deleted.
+    """
+    for catalog, revision in write.expected_catalogs.items():
+        record = catalogs[catalog]
+        if (record.revision if record else 0) != revision:
+            return False
+        if catalog not in write.changed_catalogs and (record is None or record.is_deleting):
+            return False
+    return True
+
+
 class _Waiting:
     """A write and its caller."""
 
     def __init__(self, write: Write) -> None:
         self.write = write
-        self.keys = {change.key for change in write.changes}
         self.revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def succeed(self, revision: int) -> None:

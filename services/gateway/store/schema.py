@@ -15,6 +15,10 @@ def _revision_key() -> sa.Column[int]:
     return sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False)
 
 
+def _position_key() -> sa.Column[int]:
+    return sa.Column("position", sa.Integer, primary_key=True, autoincrement=False)
+
+
 ENTRIES = sa.Table(
     "entries",
     _metadata,
@@ -26,12 +30,31 @@ CHANGES = sa.Table(
     "changes",
     _metadata,
     _revision_key(),
-    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    _position_key(),
     sa.Column("catalog", sa.Text),
     sa.Column("product_id", sa.Text),
     sa.Column("product", sa.LargeBinary),
-    sa.Column("rows", sa.LargeBinary),
     sa.Column("photo_count", sa.Integer),
+    sa.Column("flagged", sa.Boolean),
+)
+# The rows of a change by generation.
+CHANGE_ROWS = sa.Table(
+    "change_rows",
+    _metadata,
+    _revision_key(),
+    _position_key(),
+    sa.Column("generation", sa.Text, primary_key=True),
+    sa.Column("rows", sa.LargeBinary),
+)
+CATALOG_CHANGES = sa.Table(
+    "catalog_changes",
+    _metadata,
+    _revision_key(),
+    _position_key(),
+    sa.Column("catalog", sa.Text),
+    # None where nothing is left of the catalogue.
+    sa.Column("record", sa.LargeBinary),
+    sa.Column("is_deleting", sa.Boolean),
 )
 OUTCOMES = sa.Table(
     "outcomes",
@@ -44,12 +67,14 @@ OUTCOMES = sa.Table(
 MARKS = sa.Table(
     "marks", _metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("revision", sa.Integer)
 )
+# None as a record, a product or rows is a tombstone.
 CATALOGS = sa.Table(
     "catalogs",
     _metadata,
     sa.Column("catalog", sa.Text, primary_key=True),
-    sa.Column("generation", sa.LargeBinary),
-    sa.Column("create_time_ms", sa.Integer),
+    sa.Column("revision", sa.Integer),
+    sa.Column("record", sa.LargeBinary),
+    sa.Column("is_deleting", sa.Boolean),
 )
 PRODUCTS = sa.Table(
     "products",
@@ -61,14 +86,23 @@ PRODUCTS = sa.Table(
     sa.Column("time_ms", sa.Integer),
     sa.Column("photo_count", sa.Integer),
     sa.Column("product", sa.LargeBinary),
+    sa.Column("flagged", sa.Boolean),
 )
 VECTORS = sa.Table(
     "vectors",
     _metadata,
     sa.Column("catalog", sa.Text, primary_key=True),
     sa.Column("product_id", sa.Text, primary_key=True),
+    sa.Column("generation", sa.Text, primary_key=True),
     sa.Column("revision", sa.Integer),
     sa.Column("rows", sa.LargeBinary),
+)
+LEASES = sa.Table(
+    "leases",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text),
+    sa.Column("until_ms", sa.Integer),
 )
 
 

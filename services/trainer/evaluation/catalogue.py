@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.mesh.errors import InvalidArgument
-from vitrine.catalogs.folder import CatalogRow, RowProblem, product_id
+from vitrine.catalogs.rows import CatalogRow, RowProblem, product_id
 
 GENDER, CATEGORY, TYPE, COLOUR = STATED = ("gender", "category", "type", "colour")
 MASTER = "master_category"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,13 +41,20 @@ class Indexing:
         self._kinds = kinds
         # Of the indexes of all rows: the builder's thread and the writer's change them.
         self._lock = threading.Lock()
+        # The rows that an index was last ordered for: others may have taken their place since.
+        self._ordered: dict[Key, weakref.ref[CatalogRows]] = {}
         self._builder = IndexBuilder(self._publish, build=partial(build, devices=devices))
 
     def look(self) -> None:
         """Order what is due, and drop what is not wanted any more. For the writer's thread."""
-        for catalog, generation, rows in self._shard.all_rows():
-            for space in rows.spaces:
-                self._look(Key(catalog, generation, space), rows)
+        held = {
+            Key(catalog, generation, space): rows
+            for catalog, generation, rows in self._shard.all_rows()
+            for space in rows.spaces
+        }
+        self._give_up(held)
+        for key, rows in held.items():
+            self._look(key, rows)
 
     def states(self) -> dict[Key, IndexState]:
         """How every space is searched now."""
@@ -61,6 +70,18 @@ class Indexing:
     def stop(self) -> None:
         """Build nothing more."""
         self._builder.stop()
+
+    def _give_up(self, held: Mapping[Key, CatalogRows]) -> None:
+        """Build nothing for rows that are not held any more."""
+        gone = [
+            key for key, ordered in self._ordered.items() if key not in held or ordered() is not held[key]
+        ]
+        for key in gone:
+            self._builder.cancel(key)
+            del self._ordered[key]
+        if gone:
+            with self._lock:
+                self._count()
 
     def _look(self, key: Key, rows: CatalogRows) -> None:
         # Around a limit an index would come and go with every product: one that is there has some grace.
@@ -84,11 +105,13 @@ class Indexing:
         )
         dead = index.rows - within if index else 0
         if due(kind, index, tail_rows=total - within, dead_rows=dead):
+            self._ordered[key] = weakref.ref(rows)
             self._builder.order(Order(key, kind, _source(living, key.space)))
 
     def _publish(self, order: Order, index: ApproximateIndex) -> None:
         rows = self._shard.rows(order.key.catalog, order.key.generation)
-        if rows is not None:
+        ordered = self._ordered.get(order.key)
+        if rows is not None and ordered is not None and ordered() is rows:
             with self._lock:
                 # One that searches have in hand stays until they are done with it.
                 rows.indexes = {**rows.indexes, order.key.space: index}

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from services.gateway.http import create_app, serve
-from tests.gateway.http.fakes import Catalogs, HttpSettings, Media, Search, products
+from tests.gateway.http.fakes import Flows, HttpSettings, Media, Search, products
 
 
 @dataclass
@@ -19,9 +19,12 @@ class Gateway:
     """The HTTP application over fake flows, and a client that calls it without a socket."""
 
     client: httpx.AsyncClient
-    search: Search
-    catalogs: Catalogs
-    media: Media
+    flows: Flows
+
+    @property
+    def search(self) -> Search:
+        """The flow of searches."""
+        return self.flows.search
 
 
 @pytest.fixture
@@ -30,13 +33,17 @@ def settings() -> HttpSettings:
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, settings: HttpSettings) -> AsyncIterator[Gateway]:
-    media = Media(tmp_path)
-    stock = products(media)
-    search, catalogs = Search(stock), Catalogs(stock)
-    transport = httpx.ASGITransport(create_app(settings, search, catalogs, media))
+def media(tmp_path: Path) -> Media:
+    """A place for pictures."""
+    return Media(tmp_path)
+
+
+@pytest.fixture
+async def gateway(media: Media, settings: HttpSettings) -> AsyncIterator[Gateway]:
+    flows = Flows(media, products(media))
+    transport = httpx.ASGITransport(create_app(settings, flows))
     async with httpx.AsyncClient(transport=transport, base_url="http://vitrine") as client:
-        yield Gateway(client, search, catalogs, media)
+        yield Gateway(client, flows)
 
 
 @dataclass
@@ -51,13 +58,12 @@ class Site:
 async def running(directory: Path, settings: HttpSettings) -> AsyncIterator[Site]:
     """The server on a free port, until the block ends."""
     media = Media(directory)
-    stock = products(media)
-    search = Search(stock)
+    flows = Flows(media, products(media))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    serving = asyncio.create_task(serve(replace(settings, http_port=port), search, Catalogs(stock), media))
+    serving = asyncio.create_task(serve(replace(settings, http_port=port), flows))
     await reachable(port, serving)
-    yield Site(f"http://127.0.0.1:{port}", search)
+    yield Site(f"http://127.0.0.1:{port}", flows.search)
     serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from google.protobuf.message import Message
 from PIL import Image, ImageDraw
 
+from services.gateway.media import Elsewhere
 from services.mesh import errors
 from services.mesh.stages import StageClock
-from vitrine.v1 import catalog_pb2, common_pb2, search_pb2
+from services.mesh.status import to_item
+from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2
 
 COLOURS = {"red": "#c0392b", "blue": "#2c5f9e", "green": "#3c7a4a", "black": "#26262a", "beige": "#d3bd97"}
 KINDS = {"shoes": "Footwear", "shirt": "Topwear", "bag": "Bags", "dress": "Dresses"}
@@ -37,11 +40,17 @@ class HttpSettings:
     """What HTTP reads of the gateway's settings."""
 
     http_host: str = "127.0.0.1"
+    http_names: Sequence[str] = ("vitrine",)
+    access: str = "open"
     http_port: int = 0
     max_message_bytes: int = 4 << 20
     max_inflight: int = 8
     default_timeout_s: float = 5.0
     drain_s: float = 1.0
+    media_redirect_hosts: Sequence[str] = ()
+    cors_origins: Sequence[str] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
 
 @cache
@@ -93,11 +102,11 @@ class Media:
         (self._directory / name).write_bytes(content)
         return f"/media/{name}"
 
-    def path(self, file: str) -> Path:
-        """A picture's file."""
+    async def shown(self, file: str) -> bytes | Elsewhere:
+        """A picture."""
         if "/" in file or file.startswith(".") or not (self._directory / file).is_file():
             raise errors.NotFound("there is no such picture")
-        return self._directory / file
+        return (self._directory / file).read_bytes()
 
 
 def products(media: Media, catalog: str = "demo") -> list[catalog_pb2.Product]:
@@ -117,6 +126,7 @@ def products(media: Media, catalog: str = "demo") -> list[catalog_pb2.Product]:
                         )
                     ],
                     labels=[common_pb2.Label(name="category", value=category, probability=0.875)],
+                    etag=f"e{len(made)}",
                 )
                 for name, text in (
                     ("gender", gender),
@@ -135,6 +145,7 @@ class Catalogs:
     def __init__(self, stock: list[catalog_pb2.Product]) -> None:
         self.stock = {product.name: product for product in stock}
         self.written: list[catalog_pb2.BatchUpsertProductsRequest] = []
+        self.asked: list[Message] = []
 
     async def create_catalog(
         self, request: catalog_pb2.CreateCatalogRequest
@@ -161,22 +172,83 @@ class Catalogs:
         return catalog_pb2.BatchUpsertProductsResponse(results=results, revision=1 << 40)
 
     async def get_product(self, request: catalog_pb2.GetProductRequest) -> catalog_pb2.GetProductResponse:
+        self.asked.append(request)
         return catalog_pb2.GetProductResponse(product=self._product(request.name))
 
     async def list_products(
         self, request: catalog_pb2.ListProductsRequest
     ) -> catalog_pb2.ListProductsResponse:
-        start = int(request.page_token or 0)
+        self.asked.append(request)
+        start = _place(request.page_token)
         end = start + (request.page_size or 100)
         own = [one for name, one in sorted(self.stock.items()) if name.startswith(request.parent + "/")]
         token = str(end) if end < len(own) else ""
         return catalog_pb2.ListProductsResponse(products=own[start:end], next_page_token=token)
 
+    async def create_product(
+        self, request: catalog_pb2.CreateProductRequest
+    ) -> catalog_pb2.CreateProductResponse:
+        self.asked.append(request)
+        made = catalog_pb2.Product()
+        made.CopyFrom(request.product)
+        made.name = f"{request.parent}/products/{request.product_id}"
+        made.etag = "fresh"
+        if made.name in self.stock:
+            raise errors.AlreadyExists(f"there is {made.name} already")
+        self.stock[made.name] = made
+        return catalog_pb2.CreateProductResponse(product=made)
+
+    async def update_product(
+        self, request: catalog_pb2.UpdateProductRequest
+    ) -> catalog_pb2.UpdateProductResponse:
+        self.asked.append(request)
+        known = self._product(request.product.name)
+        _check_etag(known, request.product.etag)
+        if request.product.title:
+            known.title = request.product.title
+        known.etag = "changed"
+        return catalog_pb2.UpdateProductResponse(product=known)
+
     async def delete_product(
         self, request: catalog_pb2.DeleteProductRequest
     ) -> catalog_pb2.DeleteProductResponse:
-        del self.stock[self._product(request.name).name]
+        self.asked.append(request)
+        if request.allow_missing and request.name not in self.stock:
+            return catalog_pb2.DeleteProductResponse(revision=8)
+        known = self._product(request.name)
+        _check_etag(known, request.etag)
+        del self.stock[known.name]
         return catalog_pb2.DeleteProductResponse(revision=8)
+
+    async def delete_catalog(
+        self, request: catalog_pb2.DeleteCatalogRequest
+    ) -> catalog_pb2.DeleteCatalogResponse:
+        self.asked.append(request)
+        if request.name == "catalogs/demo" and not request.force:
+            raise errors.FailedPrecondition("it has products", reason="NOT_EMPTY")
+        return catalog_pb2.DeleteCatalogResponse()
+
+    async def create_generation(
+        self, request: catalog_pb2.CreateGenerationRequest
+    ) -> catalog_pb2.CreateGenerationResponse:
+        self.asked.append(request)
+        made = catalog_pb2.GenerationStatus(state=catalog_pb2.GENERATION_STATE_BUILDING)
+        made.generation.id = "g2"
+        return catalog_pb2.CreateGenerationResponse(generation=made)
+
+    async def activate_generation(
+        self, request: catalog_pb2.ActivateGenerationRequest
+    ) -> catalog_pb2.ActivateGenerationResponse:
+        self.asked.append(request)
+        return catalog_pb2.ActivateGenerationResponse(catalog=self._catalog("demo"))
+
+    async def delete_generation(
+        self, request: catalog_pb2.DeleteGenerationRequest
+    ) -> catalog_pb2.DeleteGenerationResponse:
+        self.asked.append(request)
+        if request.name.endswith("/g1"):
+            raise errors.FailedPrecondition("it is the active one", reason="ACTIVE")
+        return catalog_pb2.DeleteGenerationResponse()
 
     def _product(self, name: str) -> catalog_pb2.Product:
         if name not in self.stock:
@@ -186,12 +258,14 @@ class Catalogs:
     def _catalog(self, catalog_id: str) -> catalog_pb2.Catalog:
         count = len(self.stock) if catalog_id == "demo" else 0
         catalog = catalog_pb2.Catalog(name=f"catalogs/{catalog_id}", product_count=count, revision=7)
+        catalog.create_time.FromSeconds(1_700_000_000)
         catalog.active_generation.id = "g1"
         generation = catalog.active_generation
         for space, accepts_text in (("resnet50", False), ("clip", True)):
             generation.spaces.add(space=space, accepts_text=accepts_text)
         for profile, spaces in PROFILES.items():
             generation.profiles.add(name=profile, weights={f"visual.{space}": 1.0 for space in spaces})
+        catalog.generations.add(generation=generation, state=catalog_pb2.GENERATION_STATE_ACTIVE)
         return catalog
 
 
@@ -218,7 +292,9 @@ class Search:
         with clock.stage("search"):
             passing = [product for product in self._stock if _passes(product, request.filter)]
             ranked = sorted(passing, key=lambda product: (-self._score(product, request), product.name))
-        start, k = int(request.page_token or 0), request.k if request.HasField("k") else 10
+        start, k = _place(request.page_token), request.k if request.HasField("k") else 10
+        if not 1 <= k <= 100:
+            raise errors.InvalidArgument("k", "must be 1 to 100")
         hits = [self._hit(product, request) for product in ranked[start : start + k]]
         return search_pb2.SearchResponse(
             hits=hits,
@@ -238,6 +314,15 @@ class Search:
             profile=request.profile or "similar",
             degraded=self.degraded,
         )
+
+    async def batch_search(self, request: search_pb2.BatchSearchRequest) -> search_pb2.BatchSearchResponse:
+        results = []
+        for one in request.requests:
+            try:
+                results.append(search_pb2.BatchSearchResult(response=await self.search(one)))
+            except errors.VitrineError as error:
+                results.append(search_pb2.BatchSearchResult(status=to_item(error)))
+        return search_pb2.BatchSearchResponse(results=results)
 
     def _score(self, product: catalog_pb2.Product, request: search_pb2.SearchRequest) -> float:
         words = [word for part in request.parts for word in part.text.lower().split()]
@@ -260,6 +345,114 @@ class Search:
         if request.explain:
             hit.terms.extend(terms)
         return hit
+
+
+class Queries:
+    """A log of one query."""
+
+    def __init__(self) -> None:
+        self.asked: list[Message] = []
+
+    async def record_feedback(
+        self, request: queries_pb2.RecordFeedbackRequest
+    ) -> queries_pb2.RecordFeedbackResponse:
+        self.asked.append(request)
+        if request.query_id != "q1":
+            raise errors.NotFound("no query of that id is kept", reason="QUERY_UNKNOWN")
+        return queries_pb2.RecordFeedbackResponse()
+
+    async def list_queries(self, request: queries_pb2.ListQueriesRequest) -> queries_pb2.ListQueriesResponse:
+        self.asked.append(request)
+        query = queries_pb2.LoggedQuery(
+            query_id="q1", texts=["red"], cache=search_pb2.CACHE_OUTCOME_MISS, latency_ms=1.5
+        )
+        query.time.FromSeconds(1_700_000_000)
+        given = query.feedback.add(product="4711", kind=queries_pb2.FEEDBACK_KIND_LIKE)
+        given.time.FromSeconds(1_700_000_001)
+        return queries_pb2.ListQueriesResponse(queries=[query])
+
+    async def query_stats(self, request: queries_pb2.QueryStatsRequest) -> queries_pb2.QueryStatsResponse:
+        self.asked.append(request)
+        top = [queries_pb2.TextCount(text="red", count=1)]
+        return queries_pb2.QueryStatsResponse(query_count=1, latency_p50_ms=1.5, top_texts=top)
+
+
+class Keys:
+    """Keys by name."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, access_pb2.ApiKey] = {}
+
+    async def create_api_key(
+        self, request: access_pb2.CreateApiKeyRequest
+    ) -> access_pb2.CreateApiKeyResponse:
+        key = access_pb2.ApiKey()
+        key.CopyFrom(request.api_key)
+        key.name = f"apiKeys/key{len(self.kept):05}"
+        key.create_time.FromSeconds(1_700_000_000)
+        self.kept[key.name] = key
+        return access_pb2.CreateApiKeyResponse(api_key=key, secret="vk_secret")
+
+    async def list_api_keys(self, _request: access_pb2.ListApiKeysRequest) -> access_pb2.ListApiKeysResponse:
+        return access_pb2.ListApiKeysResponse(api_keys=list(self.kept.values()))
+
+    async def delete_api_key(
+        self, request: access_pb2.DeleteApiKeyRequest
+    ) -> access_pb2.DeleteApiKeyResponse:
+        if self.kept.pop(request.name, None) is None:
+            raise errors.NotFound(f"there is no {request.name}")
+        return access_pb2.DeleteApiKeyResponse()
+
+
+class Gatekeeper:
+    """Lets in who shows the secret, or everybody while there is none; tells who came."""
+
+    def __init__(self) -> None:
+        self.secret = ""
+        self.error: errors.VitrineError | None = None
+        self.peers: list[str] = []
+
+    async def admit_call(self, metadata: Mapping[str, str | bytes], peer: str) -> None:
+        self.peers.append(peer)
+        if self.error:
+            raise self.error
+        if self.secret and metadata.get("authorization") != f"Bearer {self.secret}":
+            raise errors.Unauthenticated("needs a key or a token", reason="CREDENTIAL_MISSING")
+
+
+@dataclass
+class Access:
+    """Who may call."""
+
+    gatekeeper: Gatekeeper = field(default_factory=Gatekeeper)
+    flow: Keys = field(default_factory=Keys)
+
+
+@dataclass
+class Flows:
+    """All flows of a gateway over one stock of products."""
+
+    media: Media
+    stock: list[catalog_pb2.Product] = field(default_factory=list)
+    search: Search = field(init=False)
+    catalog: Catalogs = field(init=False)
+    queries: Queries = field(default_factory=Queries)
+    access: Access = field(default_factory=Access)
+
+    def __post_init__(self) -> None:
+        self.search = Search(self.stock)
+        self.catalog = Catalogs(self.stock)
+
+
+def _place(page_token: str) -> int:
+    if page_token and not (page_token.isascii() and page_token.isdigit() and len(page_token) < 9):
+        raise errors.InvalidArgument("page_token", "is none of this list")
+    return int(page_token or 0)
+
+
+def _check_etag(product: catalog_pb2.Product, etag: str) -> None:
+    if etag and etag != product.etag:
+        raise errors.Aborted("somebody else has changed it", reason="ETAG_MISMATCH")
 
 
 def _values(product: catalog_pb2.Product, attribute: str) -> Iterator[common_pb2.AttributeValue]:

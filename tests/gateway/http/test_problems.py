@@ -61,7 +61,7 @@ def test_a_retry_is_announced_in_whole_seconds() -> None:
     assert json.loads(bytes(response.body))["retry_after"] == 0.5
 
 
-@pytest.mark.parametrize("status", [404, 405, 413, 415])
+@pytest.mark.parametrize("status", [400, 404, 405, 408, 413, 414, 415, 431])
 def test_errors_of_http_itself_are_problems_too(status: int) -> None:
     """They too are described on the API page."""
     problem = json.loads(bytes(problems.of_status(status, "no").body))

@@ -12,15 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.store.database import SqliteDatabase
 from services.gateway.store.log import ChangeLog, Write
 from services.gateway.store.sqlite import SqliteStore
 from services.mesh.errors import Unavailable
 from tests.gateway.store_suite import Opener, StoreSuite, contents, written
 
 
+async def opened(path: Path) -> SqliteStore:
+    return SqliteStore(await SqliteDatabase.open(path))
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    made = await SqliteStore.open(tmp_path / "catalog.db")
+    made = await opened(tmp_path / "catalog.db")
     yield made
     await made.close()
 
@@ -36,7 +41,7 @@ async def log(store: SqliteStore) -> AsyncIterator[ChangeLog]:
 @pytest.fixture
 def opener(tmp_path: Path) -> Opener:
     async def new() -> SqliteStore:
-        return await SqliteStore.open(Path(tempfile.mkdtemp(dir=tmp_path)) / "catalog.db")
+        return await opened(Path(tempfile.mkdtemp(dir=tmp_path)) / "catalog.db")
 
     return new
 
@@ -48,7 +53,7 @@ class TestSqlite(StoreSuite):
 async def test_it_is_there_after_reopening(tmp_path: Path) -> None:
     """Closing and opening again, migrations included, changes nothing."""
     for count in (1, 2):
-        store = await SqliteStore.open(tmp_path / "catalog.db")
+        store = await opened(tmp_path / "catalog.db")
         log = ChangeLog(store, keep_entries=100)
         await log.start()
         async with log.running(lambda: None):
@@ -72,18 +77,19 @@ async def test_a_database_that_is_away_is_unavailable(tmp_path: Path) -> None:
     """What SQLite cannot do is UNAVAILABLE, for the writers who wait too, and the log works on afterwards."""
     (tmp_path / "catalog.db").mkdir()
     with pytest.raises(Unavailable):
-        await SqliteStore.open(tmp_path / "catalog.db")
-    store = await SqliteStore.open(tmp_path / "other.db")
+        await opened(tmp_path / "catalog.db")
+    database = await SqliteDatabase.open(tmp_path / "other.db")
+    store = SqliteStore(database)
     log = ChangeLog(store, keep_entries=100)
     await log.start()
     async with log.running(lambda: None):
-        await store._write(
+        await database.write(
             lambda connection: connection.exec_driver_sql("ALTER TABLE entries RENAME TO away")
         )
         with pytest.raises(Unavailable) as refused:
             await log.write(Write((written("a"),), {}))
         assert refused.value.reason == "STORE_UNAVAILABLE"
-        await store._write(
+        await database.write(
             lambda connection: connection.exec_driver_sql("ALTER TABLE away RENAME TO entries")
         )
         assert await log.write(Write((written("a"),), {})) == 1
@@ -113,6 +119,7 @@ async def test_a_writer_that_fails_is_told(store: SqliteStore, monkeypatch: pyte
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
+from services.gateway.store.database import SqliteDatabase
 from services.gateway.store.log import ChangeLog, Write
 from services.gateway.store.sqlite import SqliteStore
 from services.gateway.store.interface import ProductChange
@@ -120,12 +127,12 @@ from services.gateway.store.interface import ProductChange
 async def write(log, name):
     for index in range(10_000):
         product_id = f"{name}-{index}"
-        change = ProductChange("shop", product_id, b"", bytes(20_000))
+        change = ProductChange("shop", product_id, b"", {"g1": bytes(20_000)})
         revision = await log.write(Write((change,), {change.key: 0}))
         print(product_id, revision, flush=True)
 
 async def main():
-    store = await SqliteStore.open(Path(sys.argv[1]))
+    store = SqliteStore(await SqliteDatabase.open(Path(sys.argv[1])))
     log = ChangeLog(store, keep_entries=100_000)
     await log.start()
     async with log.running(lambda: None):
@@ -143,7 +150,7 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     rng = random.Random(7)
     for life in range(3):
         acknowledged |= await asyncio.to_thread(_killed, path, life, rng.randint(20, 80))
-    store = await SqliteStore.open(path)
+    store = await opened(path)
     log = ChangeLog(store, keep_entries=100_000)
     await log.start()
     bounds = await store.bounds()
@@ -175,3 +182,44 @@ def _killed(path: Path, life: int, after: int) -> dict[str, int]:
             if len(acknowledged) == after:
                 os.kill(process.pid, signal.SIGKILL)
     return acknowledged
+
+
+_DIES_BEFORE_APPLYING = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from services.gateway.store.database import SqliteDatabase
+from services.gateway.store.interface import ProductChange
+from services.gateway.store.log import ChangeLog, Write
+from services.gateway.store.sqlite import SqliteStore
+
+class Store(SqliteStore):
+    async def apply(self, entry):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    log = ChangeLog(Store(await SqliteDatabase.open(Path(sys.argv[1]))), keep_entries=100)
+    await log.start()
+    async with log.running(lambda: None):
+        await log.write(Write((ProductChange("shop", "a", b"", None),)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.faults
+async def test_what_a_killed_gateway_has_appended_is_applied_by_another(tmp_path: Path) -> None:
+    """A gateway that is followed finishes a write whose writer died between appending and applying it."""
+    store = await opened(tmp_path / "catalog.db")
+    log = ChangeLog(store, keep_entries=100)
+    await log.start()
+    async with log.running(lambda: None):
+        with log.followed():
+            command = [sys.executable, "-c", _DIES_BEFORE_APPLYING, str(tmp_path / "catalog.db")]
+            died = await asyncio.to_thread(
+                subprocess.run, command, cwd=Path(__file__).parents[3], check=False
+            )
+            assert died.returncode == -signal.SIGKILL
+            assert (await store.bounds()).head == 1
+            assert await log.wait_past(0, 60) == 1
+    assert set(await contents(store)) == {("shop", "a")}
+    await store.close()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from services.vectorsearch import metrics
+from services.vectorsearch.changes import Retained
 from services.vectorsearch.indexes import indexing, kinds
 from services.vectorsearch.indexes.approximate import ApproximateIndex, build
 from services.vectorsearch.indexes.devices import Devices
@@ -205,6 +206,37 @@ def test_what_is_being_built_is_given_up_when_it_is_not_wanted_any_more(gate: Ga
         gate.through.release()
         its.look()
         assert its.state().index is not None
+
+
+def test_an_index_goes_with_its_generation() -> None:
+    """Its bytes are counted no longer, and what is created in its place begins without."""
+    with crowd("ivf", MIN_ROWS) as its:
+        its.look()
+        assert its.state().index is not None
+        its.shard.apply([Retained("shop", its.revision, frozenset())])
+        its.look()
+        assert its.indexing.states() == {}
+        assert [each.samples for each in metrics.INDEX_BYTES.collect()] == [[]]
+        its.write(0, clip=sources.vectors(1, seed=7))
+        its.look()
+        assert its.state().index is None
+
+
+def test_what_is_built_for_a_generation_that_went_is_not_used(gate: Gate) -> None:
+    """A catalogue that is deleted and created anew meanwhile gets an index of its own rows."""
+    with crowd("ivf", MIN_ROWS) as its:
+        its.indexing.look()
+        assert gate.began.acquire(timeout=WAIT_S)
+        its.shard.apply([Retained("shop", its.revision, frozenset())])
+        its.held.clear()
+        its.write(0, clip=sources.vectors(2 * MIN_ROWS, seed=7))
+        # Before the builder hears of it, the old index is done.
+        gate.through.release()
+        its.wait()
+        assert its.state().index is None
+        gate.through.release()
+        its.look()
+        assert getattr(its.state().index, "rows", 0) == 2 * MIN_ROWS
 
 
 def test_every_space_has_its_own() -> None:

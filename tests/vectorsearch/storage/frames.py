@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.vectorsearch import wire
 from services.vectorsearch.columns import Column, Facts, Value
 from services.vectorsearch.shard import Shard
-from tests.vectorsearch.products import change_message, deletion_message, facts_message, photo, written
+from tests.vectorsearch.products import (
+    change_message,
+    deletion_message,
+    facts_message,
+    generations_message,
+    photo,
+    written,
+)
 from vitrine.v1 import catalog_pb2
 
 State = dict[str, Any]
@@ -18,7 +26,10 @@ SEGMENT_ROWS = 8
 
 
 def frames(count: int, *, seed: int = 0, changes: int = 4) -> list[catalog_pb2.FollowResponse]:
-    """Frames with one revision a change: writes with up to three photos, deletions, descriptions, none."""
+    """Frames with one revision a change, of writes, deletions and descriptions, and without any change.
+
+    Products have up to three photos in one of two generations, and generations go.
+    """
     chance = random.Random(seed)
     revision = 0
     made = []
@@ -117,6 +128,9 @@ def _change(chance: random.Random, revision: int) -> catalog_pb2.Change:
     kind = chance.random()
     if kind < 0.2:
         return deletion_message(f"p{number}", revision)
+    if kind < 0.24:
+        kept = chance.sample(["g1", "g2"], chance.randrange(3))
+        return generations_message("shop", revision, *kept)
     if kind < 0.4:
         return catalog_pb2.Change(
             revision=revision, catalog="shop", product_id=f"p{number}", attributes=facts_message(facts)
@@ -126,6 +140,5 @@ def _change(chance: random.Random, revision: int) -> catalog_pb2.Change:
         photo(f"photo-{each}", dict.fromkeys(spaces, revision * 10 + each))
         for each in range(chance.randrange(4))
     ]
-    return change_message(
-        written(f"p{number}", revision, *photos, attributes=facts.attributes, labels=facts.labels)
-    )
+    change = written(f"p{number}", revision, *photos, attributes=facts.attributes, labels=facts.labels)
+    return change_message(replace(change, generation=chance.choice(["g1", "g1", "g2"])))

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from services.vectorsearch import wire
+from services.vectorsearch.changes import Written
 from services.vectorsearch.shard import Shard
 from services.vectorsearch.storage.disk import Disk
 from services.vectorsearch.storage.durability import Durability
@@ -52,10 +53,14 @@ class Life:
     async def scan(self, frames: Sequence[catalog_pb2.FollowResponse], *, revision: int, anew: bool) -> None:
         """Take over the products that the frames write, and no others."""
         await self.durability.begin_scan(anew=anew)
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str]] = set()
         for frame in frames:
             changes = [wire.change_of(message) for message in frame.changes]
-            seen.update((change.catalog, change.product_id) for change in changes)
+            seen.update(
+                (change.catalog, change.generation, change.product_id)
+                for change in changes
+                if isinstance(change, Written)
+            )
             await self.write(partial(self.shard.apply, changes, anew=anew))
         await self.write(partial(self.shard.retain, seen, revision=revision, anew=anew))
         await self.durability.end_scan()

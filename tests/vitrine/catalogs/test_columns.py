@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.mesh.errors import InvalidArgument
 from vitrine.catalogs import columns
 
 
@@ -139,3 +140,29 @@ def test_a_choice_goes_before_the_aliases() -> None:
         "source_price": 1,
     }
     assert columns.assign(["id", "цвет"], {"colour": "Цвет"}) == {"colour": 1, "id": 0}
+
+
+@pytest.mark.parametrize(
+    ("headers", "photos"),
+    [
+        (["id", "image", "image_2", "Image 3"], [1, 2, 3]),
+        (["imageURL2", "id", "imageURL", "imageURL10"], [2, 0, 3]),
+        (["id", "image1", "image2", "image_size"], [1, 2]),
+        (["image_link", "additional_image_link", "id"], [0, 1]),
+        (["id", "title"], []),
+    ],
+)
+def test_photos_may_be_in_several_columns(headers: list[str], photos: list[int]) -> None:
+    """Numbered columns hold further photos, in the order of the table, and are no attributes."""
+    found = columns.assign(headers)
+    assert [index for name, index in found.items() if columns.is_image(name)] == photos
+    assert "image_link_2" not in found
+
+
+def test_columns_of_photos_can_be_chosen() -> None:
+    """In the order given; a column that would have been taken by its name is an attribute then."""
+    found = columns.assign(["id", "Front", "Back", "image"], {"image": ["Back", "Front"]})
+    assert found == {"image": 2, "image_2": 1, "id": 0, "source_image": 3}
+    with pytest.raises(InvalidArgument) as refused:
+        columns.assign(["id", "a", "b"], {"title": ["a", "b"]})
+    assert refused.value.field == "map"

@@ -17,7 +17,8 @@ from tests.drawings import draw
 from vitrine.catalogs import shops
 from vitrine.catalogs.console import shown
 from vitrine.catalogs.demo import Demo, prepare
-from vitrine.catalogs.folder import CatalogFolder, CatalogRow
+from vitrine.catalogs.folder import CatalogFolder
+from vitrine.catalogs.rows import CatalogRow
 
 
 def photo(kind: str, colour: str) -> bytes:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.mesh.errors import InvalidArgument
-from vitrine.catalogs.folder import MAX_PHOTOS, CatalogFolder, CatalogRow, RowProblem, product_id
+from vitrine.catalogs.folder import CatalogFolder
+from vitrine.catalogs.rows import MAX_PHOTOS, CatalogRow, RowProblem, product_id
 
 
 def catalog(root: Path, table: str | bytes, photos: Sequence[str]) -> CatalogFolder:
@@ -195,7 +196,7 @@ def test_a_table_that_is_none(tmp_path: Path, table: bytes) -> None:
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     """So is a folder that is not there, and one with nothing in it."""
-    with pytest.raises(InvalidArgument, match="not a folder"):
+    with pytest.raises(InvalidArgument, match="neither a folder nor a table"):
         CatalogFolder(tmp_path / "gone")
     with pytest.raises(InvalidArgument, match="nor a photo"):
         CatalogFolder(tmp_path)
@@ -293,3 +294,45 @@ def test_a_table_of_any_name_and_case_is_taken_when_it_is_the_only_one(tmp_path:
     (tmp_path / ".lock.csv").write_text("nothing")
     (tmp_path / "EXPORT.CSV").write_text("id\na\n")
     assert CatalogFolder(tmp_path).table == tmp_path / "EXPORT.CSV"
+
+
+def test_a_table_alone_is_a_catalogue(tmp_path: Path) -> None:
+    """Its photos are looked for beside it, or on the web where they may be fetched."""
+    (tmp_path / "a.jpg").write_bytes(b"not looked at")
+    table = tmp_path / "export.tsv"
+    table.write_text(
+        "id\timage\timage_2\n"
+        "1\ta.jpg\thttps://shop.example/1b.jpg\n"
+        "2\thttps://shop.example/a.jpg|http://shop.example/2.jpg\t\n"
+        "3\tftp://shop.example/3.jpg\t\n"
+    )
+    folder = CatalogFolder(table, fetches=True)
+    assert folder.table == table
+    rows = products(folder)
+    assert [[path.name for path in row.photos] for row in rows] == [["a.jpg"], ["a.jpg"]]
+    assert [row.addresses for row in rows] == [["https://shop.example/1b.jpg"], ["http://shop.example/2.jpg"]]
+    assert [problem.product_id for problem in problems(folder)] == ["3"]
+    assert len(problems(CatalogFolder(table))) == 3
+
+
+def test_a_folder_of_json_lines_is_a_catalogue(tmp_path: Path) -> None:
+    """The table may be JSON Lines; one called products goes before others."""
+    (tmp_path / "other.csv").write_text("id,image\n")
+    (tmp_path / "products.jsonl").write_text('{"id": "1", "image": "a.jpg"}\n')
+    assert CatalogFolder(tmp_path).table == tmp_path / "products.jsonl"
+
+
+def test_other_files_are_no_table(tmp_path: Path) -> None:
+    """A picture, or a spreadsheet's own format, is refused by its suffix."""
+    (tmp_path / "shop.xlsx").write_bytes(b"PK")
+    with pytest.raises(InvalidArgument, match=r"\.jsonl"):
+        CatalogFolder(tmp_path / "shop.xlsx")
+
+
+def test_photos_beyond_the_limit_are_problems_wherever_they_lie(tmp_path: Path) -> None:
+    """Files and addresses count together, each once."""
+    addresses = [f"https://shop.example/{number}.jpg" for number in range(MAX_PHOTOS + 2)]
+    (tmp_path / "shop.csv").write_text(f"id,image\n1,{'|'.join([*addresses, addresses[0]])}\n")
+    folder = CatalogFolder(tmp_path / "shop.csv", fetches=True)
+    assert [len(row.addresses) for row in products(folder)] == [MAX_PHOTOS]
+    assert len(problems(folder)) == 2

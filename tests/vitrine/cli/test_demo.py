@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.catalogs import demo as demo_catalog
+from vitrine.catalogs.refarch import REFARCH
 from vitrine.cli import models
 from vitrine.cli.demo import catalog_id
 from vitrine.cli.main import app
@@ -50,3 +51,29 @@ def test_the_demo_indexes_into_the_mesh_that_runs(
     assert json.loads(again.stdout)["unchanged"] == len(gateway.catalogs["demo"]) > 0
     assert json.loads(own.stdout)["catalog"] == "catalog"
     assert not pulled, "a mesh that runs has its models"
+
+
+def test_the_larger_demo_says_that_it_has_no_licence(
+    gateway: FakeGateway, drawn_catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is fetched only when asked for by name, after that was told, into a catalogue of its own."""
+    asked: list[tuple[Path, object]] = []
+
+    def fetch(directory: Path, shops: object) -> Path:
+        asked.append((directory, shops))
+        return drawn_catalog
+
+    monkeypatch.setattr(models, "pull_all", lambda _: None)
+    monkeypatch.setattr(demo_catalog, "fetch", fetch)
+    directory = data_dir_default()
+    with state.claimed(directory):
+        state.save(directory, State(os.getpid(), int(gateway.address.rpartition(":")[2]), 8080, 1, True))
+        shown = CliRunner().invoke(app, ["demo", "--no-wait", "--refarch"])
+        both = CliRunner().invoke(
+            app, ["demo", "--no-wait", "--refarch", "--catalog-dir", str(drawn_catalog)]
+        )
+    assert shown.exit_code == 0, shown.output
+    assert "states no licence" in shown.stderr
+    assert asked == [(directory / "refarch", (REFARCH,))]
+    assert list(gateway.catalogs) == ["refarch"]
+    assert both.exit_code == 2

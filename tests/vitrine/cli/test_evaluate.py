@@ -72,7 +72,7 @@ def test_a_folder_is_evaluated(drawn_catalog: Path, models_dir: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "is not a folder"),
+        ([], "is neither a folder nor a table"),
         (["--products", "nowhere.txt"], "error: --products: nowhere.txt cannot be read"),
         (["--sample", "0"], "greater than or equal to 1"),
     ],

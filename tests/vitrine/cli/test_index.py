@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -130,3 +131,45 @@ def test_a_choice_that_fits_nothing_names_field_and_column(gateway: FakeGateway,
         assert result.exit_code == 2
         assert f"error: --map: {choice}: there is no" in result.stderr
     assert not gateway.upserts
+
+
+def test_a_table_of_links_is_indexed(gateway: FakeGateway, tmp_path: Path) -> None:
+    """JSON Lines alone, with photos on the web in several columns, under the other name of the command."""
+    table = tmp_path / "export.jsonl"
+    addresses = {"vorne": "https://shop.example/1.jpg", "hinten": "https://shop.example/2.jpg"}
+    table.write_text(json.dumps({"sku": "a", **addresses}))
+    choices = ("--map", "image=vorne", "--map", "image=hinten")
+    result = CliRunner().invoke(app, ["import", str(table), *choices, "--server", gateway.address])
+    assert result.exit_code == 0, result.output
+    assert "image from vorne, image_2 from hinten, id from sku" in result.stderr
+    (item,) = gateway.upserts[0].products
+    assert [photo.image.uri[-5:] for photo in item.product.photos] == ["1.jpg", "2.jpg"]
+
+
+def test_what_was_written_is_not_sent_again(gateway: FakeGateway, drawn_catalog: Path) -> None:
+    """The second run sends nothing, the first into another catalogue all."""
+    assert _index(gateway, str(drawn_catalog)).exit_code == 0
+    calls = len(gateway.upserts)
+    assert "0 indexed" in _index(gateway, str(drawn_catalog)).stdout
+    assert len(gateway.upserts) == calls
+    assert _index(gateway, str(drawn_catalog), "--catalog", "other").exit_code == 0
+    assert len(gateway.upserts) == 2 * calls
+
+
+def test_the_report_names_near_duplicates(
+    gateway: FakeGateway, drawn_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row by row, and their number in the summary."""
+    upsert = FakeGateway._upsert
+
+    def alike(self: FakeGateway, products: Any, product: Any) -> Any:
+        result = upsert(self, products, product)
+        result.near_duplicates.add(product="catalogs/default/products/other", cosine=0.99)
+        return result
+
+    monkeypatch.setattr(FakeGateway, "_upsert", alike)
+    report = tmp_path / "report.csv"
+    summary = json.loads(_index(gateway, str(drawn_catalog), "--report", str(report), "--json").stdout)
+    assert summary["near_duplicates"] == summary["products"]
+    with report.open(newline="") as file:
+        assert {row["near_duplicates"] for row in csv.DictReader(file)} == {"other"}

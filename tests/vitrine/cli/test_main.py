@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from services.mesh.errors import ResourceExhausted, Unauthenticated
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.cli import output
 from vitrine.cli.main import app
@@ -36,6 +38,12 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     [
         [],
         *([name] for name in ("up", "down", "index", "search", "status", "models", "train", "eval", "demo")),
+        *(["products", name] for name in ("list", "get", "delete", "update")),
+        *(["catalogs", name] for name in ("list", "get", "create", "delete")),
+        *(["generations", name] for name in ("list", "create", "activate", "delete")),
+        *(["queries", name] for name in ("list", "stats")),
+        *(["keys", name] for name in ("create", "list", "delete", "hash")),
+        ["feedback"],
         *(["train", name] for name in ("triplet", "colour", "clip", "probes", "all", "split", "weights")),
         *(["models", name] for name in ("list", "pull", "verify")),
     ],
@@ -74,10 +82,30 @@ def test_errors_are_json_where_json_was_asked_for(gateway: FakeGateway) -> None:
     }
 
 
+def test_who_has_no_key_is_told_how_to_give_one(gateway: FakeGateway) -> None:
+    """The gateway speaks of headers; here it is an option or a variable."""
+    gateway.failures.append(Unauthenticated("needs a key", reason="CREDENTIAL_MISSING"))
+    result = CliRunner().invoke(app, ["catalogs", "list", "--server", gateway.address])
+    assert result.exit_code == 1
+    assert "error: needs a key (--key or VITRINE_KEY)" in result.stderr
+
+
+def test_what_ails_the_gateway_is_found_in_its_log(gateway: FakeGateway) -> None:
+    """When to try again is told, and the trace by which the gateway's operator finds the cause."""
+    gateway.failures.extend([ResourceExhausted("full", retry_after_s=7)] * 2)
+    shown = CliRunner().invoke(app, ["catalogs", "list", "--server", gateway.address])
+    assert shown.exit_code == 1
+    assert re.search(r"error: full; try again in 7 s \(trace [0-9a-f]{32}\)", shown.stderr)
+    result = CliRunner().invoke(app, ["catalogs", "list", "--server", gateway.address, "--json"])
+    told = json.loads(result.stdout)["error"]
+    assert (told["reason"], told["retry_after_s"]) == ("OVERLOADED", 7)
+    assert told["notes"][0].startswith("trace ")
+
+
 def test_fields_shown_with_dashes_are_options() -> None:
     """What an error names with dashes can be typed so, in some command."""
     options = set(_options(typer.main.get_command(app)))
-    shown = {f"--{field.replace('_', '-')}" for field in output._OPTIONS}
+    shown = {f"--{field.replace('_', '-')}" for field in (*output._OPTIONS, *output._FIELDS.values())}
     assert shown <= options
 
 

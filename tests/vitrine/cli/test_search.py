@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from services.mesh.errors import InvalidArgument
+from services.mesh.errors import InvalidArgument, PermissionDenied
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine import Client, Photo, Product
 from vitrine.cli import output, search
@@ -78,6 +78,25 @@ def test_an_argument_that_is_a_file_is_a_picture(shop: FakeGateway, tmp_path: Pa
     assert [part.WhichOneof("source") for part in shop.searches[-1].parts] == ["text", "image", "product"]
 
 
+def test_pictures_and_words_are_told_apart(shop: FakeGateway, tmp_path: Path) -> None:
+    """Files and addresses are parts of their own, all other arguments together are the words."""
+    picture, address = tmp_path / "shoe.jpg", "https://shop.example/boot.png"
+    picture.write_bytes(b"jpeg")
+    _search(shop, "red", str(picture), "leather", address, "--product", "a1")
+    words, file, uri, product = shop.searches[-1].parts
+    assert (words.text, product.product) == ("red leather", "a1")
+    assert (file.image.content, uri.image.uri) == (b"jpeg", address)
+    _search(shop, "--image", address)
+    assert shop.searches[-1].parts[0].image.uri == address
+
+
+def test_only_some_fields_are_shown(shop: FakeGateway) -> None:
+    """`--fields` is the read mask."""
+    answer = json.loads(_search(shop, "red", "--fields", "title, photos", "--json").stdout)
+    assert shop.searches[-1].read_mask.paths == ["title", "photos"]
+    assert answer["hits"][0]["title"] == "Red [shoe] 0"
+
+
 def test_a_picture_that_is_not_there_is_no_word(shop: FakeGateway) -> None:
     """A mistyped path is refused; the same as words is still possible."""
     assert _search(shop, "nowhere/shoe.JPG").exit_code == 2
@@ -132,6 +151,14 @@ def test_the_catalogue_is_default_or_the_only_one(shop: FakeGateway) -> None:
     assert shop.searches[-1].catalog == "catalogs/default"
 
 
+def test_a_key_for_some_catalogues_has_to_name_one(shop: FakeGateway) -> None:
+    """It may not see which there are, and the way out is told."""
+    shop.failures.append(PermissionDenied("is about all catalogues"))
+    result = _search(shop, "shoe")
+    assert result.exit_code == 2
+    assert "--catalog: name one" in result.stderr
+
+
 def test_without_any_catalogue_the_way_to_one_is_told(gateway: FakeGateway) -> None:
     """An empty mesh says how to fill it."""
     result = _search(gateway, "shoe")
@@ -158,6 +185,8 @@ def test_what_looks_like_a_path_is_no_word(shop: FakeGateway, path: str) -> None
         ("group_by.size", "error: --group-by: no such thing"),
         ("min_similarity", "error: --min-similarity: no such thing"),
         ("page_token", "error: --page-token: no such thing"),
+        ("read_mask", "error: --fields: no such thing"),
+        ("profile", "error: --profile: no such thing"),
     ],
 )
 def test_what_is_refused_is_told_as_it_was_typed(

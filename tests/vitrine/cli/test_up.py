@@ -13,6 +13,7 @@ from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.cli.main import app
 from vitrine.supervisor import state
 from vitrine.supervisor.layout import Layout, data_dir_default
+from vitrine.supervisor.mesh import Mesh
 from vitrine.supervisor.state import State
 
 
@@ -97,6 +98,58 @@ def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway) -> Non
     assert found["models"] == []
     assert "shop" in shown.stdout
     assert str(os.getpid()) in shown.stdout
+
+
+def test_status_tells_where_things_are_kept(gateway: FakeGateway) -> None:
+    """The store and the cache of the mesh, as it told them, or else its own."""
+    directory = data_dir_default()
+    with state.claimed(directory):
+        running = State(os.getpid(), _base(gateway), 8080, 1, True, "mongodb://me@h/shop")
+        state.save(directory, running)
+        found = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)
+        assert (found["store"], found["cache"]) == ("mongodb://me@h/shop", "memory")
+        assert "store: mongodb://me@h/shop · cache: memory" in CliRunner().invoke(app, ["status"]).stdout
+
+
+def test_status_tells_why_it_shows_no_catalogues(gateway: FakeGateway) -> None:
+    """A gateway that asks for a key tells none to a caller without one, which is not that there are none."""
+    gateway.key = "vk_abc"
+    refused = CliRunner().invoke(app, ["status", "--server", gateway.address])
+    assert refused.exit_code == 0
+    assert "no catalogues are shown: there is no such key" in refused.stderr
+    known = CliRunner().invoke(app, ["status", "--server", gateway.address, "--key", "vk_abc"])
+    assert "no catalogues" not in known.stderr
+
+
+def test_a_mesh_on_a_directory_of_its_own_tells_how_it_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Other commands look on the usual directory, unless they are told otherwise."""
+    monkeypatch.setattr(Mesh, "start_detached", lambda _: State(1, 2, 3, 4, True))
+    own = CliRunner().invoke(app, ["up", "--detach", "--data-dir", str(tmp_path / "own")])
+    assert f"VITRINE_DATA_DIR={tmp_path / 'own'}" in own.stderr
+    usual = CliRunner().invoke(app, ["up", "--detach"])
+    assert usual.exit_code == 0
+    assert "VITRINE_DATA_DIR" not in usual.stderr
+
+
+def test_a_store_and_a_cache_are_given_to_the_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By options, or by the variables that the gateway itself reads."""
+    meshes: list[Mesh] = []
+
+    def started(mesh: Mesh) -> State:
+        meshes.append(mesh)
+        return State(1, 2, 3, 4, True)
+
+    monkeypatch.setattr(Mesh, "start_detached", started)
+    options = ["--store", "mongodb://h/shop", "--cache", "redis://h/0"]
+    assert CliRunner().invoke(app, ["up", "--detach", *options]).exit_code == 0
+    environment = {"VITRINE_GATEWAY_STORE_URL": "mongodb://h/shop"}
+    assert CliRunner().invoke(app, ["up", "--detach"], env=environment).exit_code == 0
+    assert [(mesh.store_url, mesh.cache_url) for mesh in meshes] == [
+        ("mongodb://h/shop", "redis://h/0"),
+        ("mongodb://h/shop", ""),
+    ]
 
 
 def test_status_of_a_server_elsewhere_asks_it_alone(gateway: FakeGateway) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.mesh import status
 from services.mesh.errors import (
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -15,9 +19,11 @@ from services.mesh.errors import (
     VitrineError,
 )
 from tests.vitrine.fake_gateway import BAD_PHOTO, FakeGateway
-from vitrine.catalogs.folder import CatalogRow, RowProblem
+from vitrine.catalogs.rows import CatalogRow, RowProblem
 from vitrine.client import AsyncClient, indexing, products
+from vitrine.client.checkpoints import Checkpoint
 from vitrine.client.indexing import Policy, RowOutcome
+from vitrine.v1 import catalog_pb2
 
 QUICK = Policy(batch_products=2, first_backoff_s=0.001, max_backoff_s=0.01)
 
@@ -39,12 +45,58 @@ def _row(directory: Path, number: int, *contents: bytes) -> CatalogRow:
 
 
 async def _index(
-    gateway: FakeGateway, rows: Iterable[CatalogRow | RowProblem], policy: Policy = QUICK
+    gateway: FakeGateway,
+    rows: Iterable[CatalogRow | RowProblem],
+    policy: Policy = QUICK,
+    *,
+    checkpoint: Checkpoint | None = None,
+    on_busy: Callable[[str, VitrineError], None] | None = None,
 ) -> list[RowOutcome]:
     async with AsyncClient(gateway.address, catalog="shop") as client:
         await indexing.ensure_catalog(client, policy)
-        found = [outcome async for outcomes in indexing.index(client, rows, policy) for outcome in outcomes]
+        written = indexing.index(client, rows, policy, checkpoint=checkpoint, on_busy=on_busy)
+        found = [outcome async for outcomes in written for outcome in outcomes]
     return sorted(found, key=lambda outcome: outcome.row)
+
+
+class BusyGateway(FakeGateway):
+    """A gateway that fetches nothing: addresses in `busy` fail as often as said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy: dict[str, int] = {}
+        self.asked: list[str] = []
+
+    def _upsert(
+        self, products: dict[str, catalog_pb2.Product], product: catalog_pb2.Product
+    ) -> catalog_pb2.UpsertResult:
+        uris = [photo.image.uri for photo in product.photos]
+        self.asked += [uri for uri in uris if uri]
+        away = status.to_item(Unavailable("503", reason="URI_UNAVAILABLE", retry_after_s=0.0))
+        problems = [
+            catalog_pb2.PhotoProblem(index=index, status=away)
+            for index, uri in enumerate(uris)
+            if self.busy.get(uri, 0) > 0
+        ]
+        for uri in uris:
+            if uri in self.busy:
+                self.busy[uri] -= 1
+        if len(problems) == len(uris) > 0:
+            return catalog_pb2.UpsertResult(product=product.name, status=away, photo_problems=problems)
+        result = super()._upsert(products, product)
+        result.photo_problems.extend(problems)
+        return result
+
+
+@pytest.fixture
+def busy() -> Iterator[BusyGateway]:
+    gateway = BusyGateway()
+    with gateway.serving():
+        yield gateway
+
+
+def _linked(number: int, *addresses: str) -> CatalogRow:
+    return CatalogRow(f"a{number}", f"Shirt {number}", "", {}, [], number + 2, list(addresses))
 
 
 async def test_every_row_is_written_once(gateway: FakeGateway, rows: list[CatalogRow | RowProblem]) -> None:
@@ -205,3 +257,177 @@ async def test_a_gateway_that_is_lost_midway_is_waited_for(
         with gateway.serving(port):
             assert {outcome.outcome for outcome in await writing} == {"indexed"}
     assert [error.reason for error in outages] == ["NO_ANSWER"]
+
+
+async def test_what_the_gateway_has_is_not_sent_again(
+    gateway: FakeGateway, rows: list[CatalogRow | RowProblem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a checkpoint a second run sends only what has changed, here or there, and tells of the rest."""
+    monkeypatch.setattr(indexing, "_UNCHANGED_ROWS_A_LOT", 2)
+    with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+        await _index(gateway, rows, checkpoint=checkpoint)
+    gateway.upserts.clear()
+    with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+        outcomes = await _index(gateway, rows, checkpoint=checkpoint)
+    assert [outcome.outcome for outcome in outcomes] == ["unchanged"] * 5
+    assert not gateway.upserts
+
+    del gateway.catalogs["shop"]["catalogs/shop/products/a1"]
+    gateway.catalogs["shop"]["catalogs/shop/products/a2"].etag = "changed"
+    assert isinstance(rows[3], CatalogRow)
+    rows[3].photos[0].write_bytes(b"another")
+    with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+        await _index(gateway, rows, checkpoint=checkpoint)
+    sent = {item.product.name for request in gateway.upserts for item in request.products}
+    assert sent == {f"catalogs/shop/products/a{number}" for number in (1, 2, 3)}
+
+
+async def test_a_catalogue_that_was_made_anew_is_filled_again(
+    gateway: FakeGateway, rows: list[CatalogRow | RowProblem], tmp_path: Path
+) -> None:
+    """Whatever was noted of the former one."""
+    for _ in range(2):
+        gateway.catalogs.clear()
+        with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+            outcomes = await _index(gateway, rows, checkpoint=checkpoint)
+        assert [outcome.outcome for outcome in outcomes] == ["indexed"] * 5
+
+
+async def test_a_product_with_a_problem_is_sent_again(
+    gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo that could not be read may be another one next time, under the same name."""
+    rows = [_row(tmp_path, 1, b"jpeg", BAD_PHOTO)]
+    for _ in range(2):
+        with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+            (outcome,) = await _index(gateway, rows, checkpoint=checkpoint)
+        assert "is not a picture" in outcome.message
+    assert len(gateway.upserts) == 2
+
+
+async def test_photos_on_the_web_are_left_to_the_gateway(gateway: FakeGateway, tmp_path: Path) -> None:
+    """Files are sent as they are, addresses as addresses, files first."""
+    row = _row(tmp_path, 1)
+    row.addresses.append("https://shop.example/b.jpg")
+    (outcome,) = await _index(gateway, [row])
+    assert outcome.photos == 2
+    photos = gateway.upserts[0].products[0].product.photos
+    assert [photo.image.uri for photo in photos] == ["", "https://shop.example/b.jpg"]
+
+
+async def test_busy_hosts_are_asked_again_later(busy: BusyGateway) -> None:
+    """A photo whose host is busy is asked for until it is there; others do not wait for it."""
+    slow, slower = "https://slow.example/1.jpg", "https://slow.example/2.jpg"
+    busy.busy = {slow: 2, slower: 3}
+    told: list[tuple[str, str]] = []
+    rows = [
+        _linked(1, slow),
+        _linked(2, "https://quick.example/1.jpg", slower),
+        *(_linked(number, f"https://quick.example/{number}.jpg") for number in range(3, 9)),
+    ]
+    outcomes = await _index(busy, rows, on_busy=lambda host, error: told.append((host, error.reason)))
+    assert [(outcome.outcome, outcome.message) for outcome in outcomes] == [("indexed", "")] * 8
+    assert [outcome.photos for outcome in outcomes[:2]] == [1, 2]
+    assert (busy.asked.count(slow), busy.asked.count(slower)) == (3, 4)
+    assert busy.asked.count("https://quick.example/8.jpg") == 1
+    assert told == [("slow.example", "URI_UNAVAILABLE")]
+
+
+async def test_a_host_that_stays_away_is_given_up(busy: BusyGateway) -> None:
+    """After patience its rows have their outcome: failed, or written without that photo."""
+    gone = "https://gone.example/1.jpg"
+    busy.busy = {gone: 1 << 30}
+    rows = [
+        _linked(1, gone),
+        _linked(2, "https://quick.example/1.jpg", gone),
+        _linked(3, "https://q.example/"),
+    ]
+    outcomes = await _index(busy, rows, replace(QUICK, patience_s=0.2))
+    assert [outcome.outcome for outcome in outcomes] == ["failed", "indexed", "indexed"]
+    assert [bool(outcome.message) for outcome in outcomes] == [True, True, False]
+    assert gone in outcomes[1].message
+
+
+async def test_the_last_row_of_a_product_stays(gateway: FakeGateway, tmp_path: Path) -> None:
+    """It is written after the others, however long these take."""
+    gateway.refused_once = {"old"}
+    rows = [_row(tmp_path, 1), _row(tmp_path, 2), _row(tmp_path, 1), _row(tmp_path, 1), _row(tmp_path, 3)]
+    titles = ["old", "other", "newer", "new", "other"]
+    written = [
+        replace(row, title=title, row_number=number)
+        for number, (row, title) in enumerate(zip(rows, titles, strict=True))
+    ]
+    for _ in range(2):
+        with Checkpoint(tmp_path / "checkpoint.db") as checkpoint:
+            outcomes = await _index(gateway, written, replace(QUICK, max_backoff_s=1), checkpoint=checkpoint)
+        assert {outcome.outcome for outcome in outcomes} <= {"indexed", "unchanged"}
+        assert [outcome.row for outcome in outcomes] == [0, 1, 2, 3, 4]
+        assert gateway.catalogs["shop"]["catalogs/shop/products/a1"].title == "new"
+    assert not gateway.refused_once
+
+
+async def test_a_row_that_waits_gives_way_to_a_later_one(busy: BusyGateway) -> None:
+    """Of a row that waits for its host the last outcome holds, and it is not written over the later one."""
+    slow = "https://slow.example/1.jpg"
+    busy.busy = {slow: 3}
+    old = _linked(1, slow)
+    new = replace(_linked(1, "https://quick.example/1.jpg"), title="new", row_number=4)
+    outcomes = await _index(busy, [old, new, _linked(5, slow)], replace(QUICK, batch_products=1))
+    assert [(outcome.row, outcome.outcome) for outcome in outcomes] == [
+        *((3, "failed"), (4, "indexed"), (7, "indexed"))
+    ]
+    assert busy.catalogs["shop"]["catalogs/shop/products/a1"].title == "new"
+
+
+async def test_late_rows_hold_back_further_ones(busy: BusyGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where too many wait for their hosts, no more are read: a catalogue of a dead host fits into memory."""
+    monkeypatch.setattr(indexing, "MAX_LATE_ROWS", 4)
+    most = 0
+    read = 0
+
+    def rows() -> Iterator[CatalogRow]:
+        nonlocal read, most
+        for number in range(16):
+            address = f"https://slow.example/{number}.jpg"
+            busy.busy[address] = 1
+            read += 1
+            most = max(most, read - len(busy.catalogs["shop"]))
+            yield _linked(number, address)
+
+    outcomes = await _index(busy, rows())
+    assert [outcome.outcome for outcome in outcomes] == ["indexed"] * 16
+    # Four late ones, three batches of two under way, and two that are being read.
+    assert most <= 4 + 3 * 2 + 2
+
+
+@pytest.mark.parametrize("failure", [Unavailable("later", retry_after_s=0.0), DeadlineExceeded("too late")])
+async def test_a_product_that_was_unlucky_is_written_again(
+    gateway: FakeGateway, rows: list[CatalogRow | RowProblem], failure: VitrineError
+) -> None:
+    """A product that the gateway could not take for now, for no fault of its own, is given again."""
+    upsert, unlucky = gateway._upsert, ["a1", "a1", "a3"]
+
+    def sometimes(products: Any, product: Any) -> catalog_pb2.UpsertResult:
+        product_id = product.name.rpartition("/")[2]
+        if product_id in unlucky:
+            unlucky.remove(product_id)
+            return catalog_pb2.UpsertResult(product=product.name, status=status.to_item(failure))
+        return upsert(products, product)
+
+    gateway._upsert = sometimes  # type: ignore[method-assign] # this one gateway is moody
+    outcomes = await _index(gateway, rows)
+    assert [outcome.outcome for outcome in outcomes] == ["indexed"] * 5
+
+
+async def test_near_duplicates_are_told(gateway: FakeGateway, rows: list[CatalogRow | RowProblem]) -> None:
+    """The outcome of a row names the products that look like it."""
+
+    def upsert(products: Any, product: Any) -> catalog_pb2.UpsertResult:
+        result = FakeGateway._upsert(gateway, products, product)
+        if product.name.endswith("a1"):
+            result.near_duplicates.add(product="catalogs/shop/products/a0", cosine=1.0)
+        return result
+
+    gateway._upsert = upsert  # type: ignore[method-assign] # this one gateway finds one
+    outcomes = await _index(gateway, rows)
+    assert [outcome.near_duplicates for outcome in outcomes] == [(), ("a0",), (), (), ()]

@@ -4,7 +4,16 @@ import pytest
 
 from services.mesh.errors import InvalidArgument
 from vitrine.client import products
-from vitrine.client.products import Photo, Product, batches, product_message, product_of, read_picture
+from vitrine.client.products import (
+    NearDuplicate,
+    Photo,
+    Product,
+    batch_cutter,
+    outcome_of,
+    product_message,
+    product_of,
+    read_picture,
+)
 from vitrine.v1 import catalog_pb2
 
 
@@ -32,6 +41,33 @@ def test_photos_with_and_without_content_do_not_mix() -> None:
         product_message("shop", Product("a1", photos=[Photo(content=b"x"), Photo(id="p")]))
 
 
+def test_photos_are_given_by_address_too() -> None:
+    """An address is sent as it is; one that was fetched before is sent again only beside a new one."""
+    old, new = Photo(id="p", digest="d", uri="https://a.example/1.jpg"), Photo(uri="https://a.example/2.jpg")
+    assert not product_message("shop", Product("a1", photos=[old])).photos
+    message = product_message("shop", Product("a1", photos=[old, new, Photo(content=b"x")]))
+    assert [photo.image.uri for photo in message.photos] == [old.uri, new.uri, ""]
+    assert message.photos[2].image.content == b"x"
+
+
+def test_what_the_gateway_adds_is_read() -> None:
+    """The etag, where photos came from and what they are near duplicates of come with a product."""
+    near = catalog_pb2.NearDuplicate(
+        product="catalogs/shop/products/b", photo_id="p", other_photo_id="q", cosine=0.99
+    )
+    message = catalog_pb2.Product(
+        name="catalogs/shop/products/a",
+        etag="e1",
+        photos=[catalog_pb2.Photo(id="p", uri="https://a.example/1.jpg")],
+        near_duplicates=[near],
+    )
+    product = product_of(message)
+    assert (product.etag, product.photos[0].uri) == ("e1", "https://a.example/1.jpg")
+    assert product.near_duplicates == (NearDuplicate("b", "p", "q", 0.99),)
+    assert outcome_of(catalog_pb2.UpsertResult(near_duplicates=[near])).near_duplicates[0].product == "b"
+    assert product_message("shop", product).etag == "e1"
+
+
 def test_a_bad_product_id_is_refused_before_it_is_sent() -> None:
     """An id that no product can have names the field."""
     with pytest.raises(InvalidArgument) as caught:
@@ -54,10 +90,10 @@ def test_pictures_are_read_within_the_limit(tmp_path: Path, monkeypatch: pytest.
 
 def test_batches_stay_within_both_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """No batch has more products or bytes than a call takes, and none is lost."""
-    monkeypatch.setattr(products, "MAX_BATCH_PRODUCTS", 3)
+    monkeypatch.setattr(products, "BATCH_PRODUCTS", 3)
     monkeypatch.setattr(products, "MAX_BATCH_BYTES", 100)
     messages = [catalog_pb2.Product(name=f"{i:040}" if i > 4 else str(i)) for i in range(9)]
-    cut = list(batches(messages))
+    cut = list(batch_cutter().cut(messages))
     assert [message for batch in cut for message in batch] == messages
     assert all(len(batch) <= 3 and sum(message.ByteSize() for message in batch) <= 100 for batch in cut)
     assert len(cut) == 4

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 
 from services.mesh.errors import InvalidArgument
 from vitrine.client.filters import Range
-from vitrine.client.queries import GroupBy, Part, search_request
+from vitrine.client.queries import Box, GroupBy, Part, Vector, search_request
 
 
 def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
@@ -31,6 +32,7 @@ def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
             "group_by": GroupBy("brand", 2),
             "diversity": 0.25,
             "min_similarity": 40,
+            "fields": ["title", "attributes.price"],
         },
     )
     assert request.catalog == "catalogs/shop"
@@ -50,6 +52,24 @@ def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
     assert request.max_staleness.ToNanoseconds() == 500_000_000
     assert (request.group_by.attribute, request.group_by.size) == ("brand", 2)
     assert (request.diversity, request.min_similarity) == (0.25, 40)
+    assert request.read_mask.paths == ["title", "attributes.price"]
+
+
+def test_pictures_come_from_files_bytes_and_addresses() -> None:
+    """A text is the path of a file unless it is an address, which is sent as it is; a box says which part."""
+    address = "https://shop.example/shoe.jpg"
+    parts = [Part(image=address, box=Box(0.1, 0.2, 0.9, 1)), Part(image=b"http://not.an/address")]
+    boxed, given = search_request("shop", {"parts": parts}).parts
+    assert (boxed.image.uri, boxed.image.content) == (address, b"")
+    assert [round(edge, 3) for edge in (boxed.image.box.left, boxed.image.box.bottom)] == [0.1, 1]
+    assert (given.image.uri, given.image.content) == ("", b"http://not.an/address")
+
+
+def test_a_vector_is_sent_as_it_is() -> None:
+    """Its numbers are little-endian floats, and its space and model go with it."""
+    (part,) = search_request("shop", {"parts": [Part(vector=Vector("clip", "d1", [1.0, -0.5]))]}).parts
+    assert (part.vector.space, part.vector.model_digest) == ("clip", "d1")
+    assert struct.unpack("<2f", part.vector.data) == (1.0, -0.5)
 
 
 def test_what_is_not_given_is_left_to_the_server() -> None:
@@ -59,6 +79,7 @@ def test_what_is_not_given_is_left_to_the_server() -> None:
     assert not request.HasField("filter")
     assert not request.HasField("max_staleness")
     assert not request.HasField("group_by")
+    assert not request.HasField("read_mask")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +90,8 @@ def test_what_is_not_given_is_left_to_the_server() -> None:
         ({"image": "/no/such/file"}, "image"),
         ({"parts": [Part()]}, "parts[0]"),
         ({"parts": [Part(text="a"), Part(text="a", product="b")]}, "parts[1]"),
+        ({"parts": [Part(text="a", box=Box(0, 0, 1, 1))]}, "parts[0].box"),
+        ({"text": "a", "fields": "title"}, "fields"),
     ],
 )
 def test_a_query_that_is_none_is_refused_by_field(query: Any, field: str) -> None:

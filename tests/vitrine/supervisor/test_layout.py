@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from services.mesh.errors import InvalidArgument
-from vitrine.supervisor.layout import Layout, data_dir_default
+from vitrine.supervisor.layout import (
+    CACHE_VARIABLE,
+    STORE_VARIABLE,
+    Layout,
+    data_dir_default,
+    shown_url,
+)
 
 
 def test_ports_follow_the_base() -> None:
@@ -37,6 +43,33 @@ def test_services_are_told_of_each_other_and_of_their_directories() -> None:
     for service in services:
         prefix = f"VITRINE_{service.name.partition('-')[0].upper()}_"
         assert all(key.startswith(prefix) for key in service.environment)
+
+
+def test_the_gateway_alone_is_told_of_a_store_and_a_cache() -> None:
+    """Where they are given; else its own settings hold, which may be in the environment."""
+    services = Layout().services(
+        Path("/data"), Path("/models"), drain_s=5.0, store_url="mongodb://h/shop", cache_url="redis://h/0"
+    )
+    told = {service.name: dict(service.environment) for service in services}
+    assert told["gateway"][STORE_VARIABLE] == "mongodb://h/shop"
+    assert told.pop("gateway")[CACHE_VARIABLE] == "redis://h/0"
+    assert not any(name.endswith("_URL") for variables in told.values() for name in variables)
+    (gateway,) = Layout().services(Path("/data"), Path("/models"), drain_s=5.0)[-1:]
+    assert not {STORE_VARIABLE, CACHE_VARIABLE} & set(gateway.environment)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("", ""),
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("redis://:secret@h/0", "redis://@h/0"),
+        ("mongodb://me:sec@ret@h1:1,h2:2/shop?tls=true&password=secret", "mongodb://me@h1:1,h2:2/shop"),
+    ],
+)
+def test_passwords_are_not_shown(url: str, shown: str) -> None:
+    """What is told of a URL has its user and hosts, and nothing that opens them."""
+    assert shown_url(url) == shown
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +69,21 @@ def test_a_detached_mesh_goes_on_until_it_is_stopped(
     assert started.layout == quiet_mesh.layout
     assert state.stop(quiet_mesh.data_dir, timeout_s=10)
     os.waitpid(started.pid, 0)
+
+
+def test_passwords_are_no_arguments(
+    quiet_mesh: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detached mesh is told of its store in the environment, and tells others without the password."""
+    program = "import os, sys; sys.exit(os.environ['VITRINE_GATEWAY_STORE_URL'] + repr(sys.argv))"
+    _instead_of_vitrine(program, tmp_path, monkeypatch)
+    secret = replace(quiet_mesh, store_url="mongodb://me:secret@h/shop")
+    with pytest.raises(FailedPrecondition) as caught:
+        secret.start_detached()
+    said = caught.value.message.partition("[")
+    assert "mongodb://me:secret@h/shop" in said[0]
+    assert "secret" not in said[2]
+    assert "secret" not in repr(secret)
 
 
 def test_a_detached_mesh_that_does_not_start_says_why(

@@ -1,0 +1,1 @@
+"""The stores in MongoDB, which several gateways may share."""

@@ -29,6 +29,7 @@ from services.gateway.store.interface import (
     Store,
 )
 from services.gateway.store.log import ChangeLog, Stale, Write
+from services.mesh.background import beside
 from services.mesh.errors import VitrineError
 
 _log = structlog.get_logger()
@@ -77,14 +78,8 @@ class Keeper:
     @asynccontextmanager
     async def running(self, on_failure: Callable[[], None]) -> AsyncIterator[None]:
         """Work meanwhile. Should that fail, `on_failure` is called, and leaving raises the cause."""
-        task = asyncio.create_task(self._run())
-        task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
-        try:
+        async with beside(self._run, on_failure=on_failure):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         try:

@@ -7,12 +7,13 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
 from services.gateway.store.interface import ProductKey, Store
 from services.gateway.store.log import ChangeLog
+from services.mesh.background import beside
 from services.mesh.errors import OutOfRange, Unavailable
 
 _log = structlog.get_logger()
@@ -47,14 +48,8 @@ class RecentChanges:
     async def running(self, on_failure: Callable[[], None]) -> AsyncIterator[None]:
         """Follow meanwhile. Should that fail, `on_failure` is called, and leaving raises the cause."""
         self.revision = self._floor = self._log.head
-        task = asyncio.create_task(self._follow())
-        task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
-        try:
+        async with beside(self._follow, on_failure=on_failure):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     def is_fresh(self, min_revision: int) -> bool:
         """Whether all up to `min_revision`, and all of a moment ago, has been noticed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +14,7 @@ from services.gateway.replicas import Replicas, Request, Response, Rpc
 from services.gateway.shard_calls import NOT_REACHED, Answer, ShardCalls
 from services.gateway.shard_sets import ShardSets
 from services.mesh import channel, deadline
+from services.mesh.background import beside
 from services.mesh.buckets import bucket_of, shard_of
 from services.mesh.channel import Connect
 from services.mesh.errors import (
@@ -95,14 +96,8 @@ class Shards:
 
         Should that fail, `on_failure` is called, and leaving raises the cause.
         """
-        task = asyncio.create_task(self._sets.watch())
-        task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
-        try:
+        async with beside(self._sets.watch, on_failure=on_failure):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def search(self, request: vectorsearch_pb2.SearchVectorsRequest) -> Found:
         """Ask all shards and put together what they found, `request.limit` products at most.

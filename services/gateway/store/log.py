@@ -23,6 +23,7 @@ from services.gateway.store.interface import (
     Store,
 )
 from services.mesh import deadline
+from services.mesh.background import beside
 from services.mesh.errors import DeadlineExceeded, OutOfRange, ResourceExhausted, Unavailable
 
 _log = structlog.get_logger()
@@ -124,18 +125,8 @@ class ChangeLog:
 
         Should that fail, `on_failure` is called, and leaving raises the cause.
         """
-        tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._watch())]
-        for task in tasks:
-            task.add_done_callback(lambda done: None if done.cancelled() else on_failure())
-        try:
+        async with beside(self._run, self._watch, on_failure=on_failure):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    task.result()
 
     @contextmanager
     def followed(self) -> Iterator[None]:

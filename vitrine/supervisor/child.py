@@ -89,7 +89,8 @@ class Child:
                 raise FailedPrecondition(self._obituary(code), reason="SERVICE_FAILED")
             self._say("died", status=code, restart_in_s=delay_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay_s)
+                async with asyncio.timeout(delay_s):
+                    await self._stopping.wait()
             self.restarts += 1
 
     def stop(self) -> None:

@@ -10,14 +10,14 @@ from tests.consistency.mesh import Mesh
 from tests.consistency.processes import Process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def helpers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Process]]:
     """An embedder and a ranker."""
     with meshes.helpers(tmp_path_factory.mktemp("helpers")) as processes:
         yield processes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory, helpers: tuple[Process, Process]) -> Iterator[Mesh]:
     """A mesh on SQLite and memory."""
     directory: Path = tmp_path_factory.mktemp("sqlite")
@@ -25,7 +25,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory, helpers: tuple[Process, 
         yield mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_mongodb(tmp_path_factory: pytest.TempPathFactory, helpers: tuple[Process, Process]) -> Iterator[Mesh]:
     """A mesh on MongoDB and Redis."""
     directory: Path = tmp_path_factory.mktemp("mongodb")

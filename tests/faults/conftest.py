@@ -24,7 +24,7 @@ class Household:
         return self.mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def household(tmp_path_factory: pytest.TempPathFactory, drawn_catalog: Path) -> Iterator[Household]:
     """A mesh with the catalogue `steady`, which no test writes to."""
     with ExitStack() as stack:

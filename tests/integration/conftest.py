@@ -34,7 +34,7 @@ class Shop:
         ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fashion_folder(shared_data: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some rows of a real catalogue, drawn ones where there is none."""
     folder = tmp_path_factory.mktemp("fashion") / "catalog"
@@ -54,20 +54,20 @@ def fashion_folder(shared_data: Path | None, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveMesh]:
     """All services as `vitrine up` starts them, with two shards, for the whole run."""
     with live_mesh(tmp_path_factory.mktemp("mesh")) as mesh:
         yield mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def drawn(mesh: LiveMesh, drawn_catalog: Path) -> Shop:
     """The drawn catalogue, indexed."""
     return _indexed(mesh, "drawn", drawn_catalog)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fashion(mesh: LiveMesh, fashion_folder: Path) -> Shop:
     """The real catalogue, indexed."""
     return _indexed(mesh, "fashion", fashion_folder)

@@ -1,0 +1,1 @@
+"""Gateways, writers and searchers at once, on both stores. A package, so that its processes end with it."""

@@ -36,18 +36,17 @@ class ProductMemory:
 
     def remembered(
         self, catalog: str, product_ids: Sequence[str], *, min_revision: int
-    ) -> Mapping[str, catalog_pb2.Product] | None:
-        """All of the products as of a moment ago, not to be changed; None unless all are in memory."""
+    ) -> dict[str, catalog_pb2.Product]:
+        """Those of the products that are in memory as they were a moment ago, not to be changed."""
+        found: dict[str, catalog_pb2.Product] = {}
         if not self._recent.is_fresh(min_revision):
-            return None
-        found = {}
+            return found
         for product_id in product_ids:
             key = catalog, product_id
             known = self._known.get(key)
-            if known is None or not self._recent.is_unchanged(key, known.revision):
-                return None
-            self._known.move_to_end(key)
-            found[product_id] = known.product
+            if known is not None and self._recent.is_unchanged(key, known.revision):
+                self._known.move_to_end(key)
+                found[product_id] = known.product
         return found
 
     def last_known(self, catalog: str, product_ids: Sequence[str]) -> Mapping[str, catalog_pb2.Product]:

@@ -200,10 +200,12 @@ class SearchFlow:
             return
         ids = [_product_id(hit) for hit in response.hits]
         products = self._products.remembered(wanted.catalog, ids, min_revision=wanted.min_revision)
-        if products is None:
+        missing = [product_id for product_id in ids if product_id not in products]
+        if missing:
             clock = StageClock()
             with clock.stage("metadata"):
-                products, whole = await self._read_products(wanted.catalog, ids)
+                read, whole = await self._read_products(wanted.catalog, missing)
+            products |= read
             response.stages.extend(clock.timings)
             if not whole:
                 response.degraded.append("metadata")

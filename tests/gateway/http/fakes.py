@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from google.protobuf.message import Message
@@ -17,13 +18,24 @@ from services.gateway.media import Elsewhere
 from services.mesh import errors
 from services.mesh.stages import StageClock
 from services.mesh.status import to_item
-from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2
+from vitrine.v1 import (
+    access_pb2,
+    catalog_pb2,
+    common_pb2,
+    embedder_pb2,
+    queries_pb2,
+    search_pb2,
+    status_pb2,
+)
 
 COLOURS = {"red": "#c0392b", "blue": "#2c5f9e", "green": "#3c7a4a", "black": "#26262a", "beige": "#d3bd97"}
 KINDS = {"shoes": "Footwear", "shirt": "Topwear", "bag": "Bags", "dress": "Dresses"}
 GENDERS = ("Women", "Men", "Unisex")
 # Each with its spaces, of which `clip` alone has a place for words.
 PROFILES = {"similar": ("clip", "resnet50"), "resnet50": ("resnet50",), "own_mix": ("clip",)}
+
+# Between which prices are counted; those of the products are all within.
+PRICE_ENDS = (10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0)
 
 # What is taken from every query: name, value and probability.
 UNDERSTOOD = (
@@ -33,6 +45,26 @@ UNDERSTOOD = (
     ("type", "boots", 0.5),
     ("colour", "White", 0.004),
 )
+
+# A model card with all that Markdown is used for in cards.
+CARD = """# resnet50
+
+What a photo looks like: shape, texture and colour together, in *2,048* numbers.
+
+## Trained on
+
+ImageNet-1k. **Not** on clothes; photos that hold several things are seen as one.
+
+- 1.28 million photos
+- 1,000 classes
+
+| figure | value |
+|---|---|
+| mAP@R by type | 0.321 |
+| R@1 by category | 0.879 |
+
+The weights are `resnet50.safetensors`, under the MIT licence.
+"""
 
 
 @dataclass(frozen=True)
@@ -306,7 +338,7 @@ class Search:
             shards_total=1,
             stages=clock.timings,
             cache=search_pb2.CACHE_OUTCOME_MISS,
-            facets=[_facet(name, passing) for name in request.facets],
+            facets=[_facet(name, self._counted(name, request)) for name in request.facets],
             query_labels=[
                 common_pb2.Label(name=name, value=value, probability=probability)
                 for name, value, probability in UNDERSTOOD
@@ -323,6 +355,14 @@ class Search:
             except errors.VitrineError as error:
                 results.append(search_pb2.BatchSearchResult(status=to_item(error)))
         return search_pb2.BatchSearchResponse(results=results)
+
+    def _counted(self, facet: str, request: search_pb2.SearchRequest) -> list[catalog_pb2.Product]:
+        clauses = [
+            clause
+            for clause in request.filter.all_of
+            if not (request.disjunctive_facets and all(one.attribute == facet for one in clause.any_of))
+        ]
+        return [product for product in self._stock if _passes(product, common_pb2.Filter(all_of=clauses))]
 
     def _score(self, product: catalog_pb2.Product, request: search_pb2.SearchRequest) -> float:
         words = [word for part in request.parts for word in part.text.lower().split()]
@@ -375,6 +415,89 @@ class Queries:
         self.asked.append(request)
         top = [queries_pb2.TextCount(text="red", count=1)]
         return queries_pb2.QueryStatsResponse(query_count=1, latency_p50_ms=1.5, top_texts=top)
+
+
+class Status:
+    """Two shards of two replicas: one of them lags, one is away. Two models, of which one has no weights."""
+
+    def __init__(self) -> None:
+        self.error: errors.VitrineError | None = None
+
+    async def get_status(self, _request: status_pb2.GetStatusRequest) -> status_pb2.GetStatusResponse:
+        if self.error:
+            raise self.error
+        told = status_pb2.GetStatusResponse(
+            version="0.1.0",
+            revision=1042,
+            replicas=[
+                _replica(0, "10.0.0.1:50060", status_pb2.REPLICA_STATE_CAUGHT_UP, lag=0, in_hand=2),
+                _replica(0, "10.0.0.2:50060", status_pb2.REPLICA_STATE_CATCHING_UP, lag=318),
+                _replica(1, "10.0.0.3:50060", status_pb2.REPLICA_STATE_CAUGHT_UP, lag=0),
+                _replica(1, "10.0.0.4:50060", status_pb2.REPLICA_STATE_UNSPECIFIED, lag=42),
+            ],
+            dependencies=[
+                status_pb2.DependencyStatus(name="embedder", available=True, latency_ms=1.25),
+                status_pb2.DependencyStatus(name="ranker", available=True, latency_ms=0.75),
+                status_pb2.DependencyStatus(name="store", available=True, latency_ms=0.5),
+                status_pb2.DependencyStatus(
+                    name="redis", problem="has not answered within 1 s", latency_ms=1000
+                ),
+            ],
+            stages=[
+                status_pb2.StageLatency(stage=stage, count=count, p50_ms=p50, p95_ms=p95, p99_ms=p99)
+                for stage, count, p50, p95, p99 in (
+                    ("embed", 1000, 9.5, 17.25, 31.0),
+                    ("vectors", 212, 1.5, 3.25, 6.5),
+                    ("search", 1000, 2.25, 6.75, 12.5),
+                    ("rank", 1000, 3.5, 7.25, 15.0),
+                    ("metadata", 1000, 0.5, 1.25, 4.0),
+                    ("commit", 64, 2.0, 5.5, 9.0),
+                )
+            ],
+            searches=status_pb2.SearchCounts(hit=6054, miss=12071, shared=105, bypass=3),
+            cache_lookups=[
+                status_pb2.CacheLookups(layer="memory", kind="answer", hit=6054, miss=12176, saved_s=85.25),
+                status_pb2.CacheLookups(layer="memory", kind="vector", hit=1210, miss=10861, saved_s=11.5),
+                status_pb2.CacheLookups(
+                    layer="redis", kind="answer", hit=812, miss=11301, failed=4, skipped=59, saved_s=12.75
+                ),
+                status_pb2.CacheLookups(
+                    layer="redis", kind="vector", hit=95, miss=10712, failed=2, skipped=52, saved_s=0.875
+                ),
+            ],
+            cache_bytes=18 << 20,
+        )
+        told.start_time.FromSeconds(1_700_000_000)
+        return told
+
+    async def get_models(self, _request: status_pb2.GetModelsRequest) -> status_pb2.GetModelsResponse:
+        if self.error:
+            raise self.error
+        return status_pb2.GetModelsResponse(
+            models=[
+                embedder_pb2.ModelInfo(
+                    spec=common_pb2.SpaceSpec(
+                        space="resnet50", model_digest="ab" * 32, dimension=2048, model="resnet50"
+                    ),
+                    device="cpu",
+                    dtype="bfloat16",
+                    preprocessing=embedder_pb2.Preprocessing(
+                        image_size=224, mean=[123.68, 116.78, 103.94], std=[1, 1, 1]
+                    ),
+                    memory_bytes=47 << 20,
+                    default=True,
+                    card=CARD,
+                ),
+                embedder_pb2.ModelInfo(
+                    spec=common_pb2.SpaceSpec(
+                        space="clip", dimension=512, accepts_text=True, model="dual-encoder"
+                    ),
+                    unavailable_reason="no weights of clip; `vitrine models pull` fetches them",
+                    default=True,
+                    card="# clip\n\nPhotos and words in one space.\n",
+                ),
+            ]
+        )
 
 
 class Keys:
@@ -437,11 +560,31 @@ class Flows:
     search: Search = field(init=False)
     catalog: Catalogs = field(init=False)
     queries: Queries = field(default_factory=Queries)
+    status: Status = field(default_factory=Status)
     access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         self.search = Search(self.stock)
         self.catalog = Catalogs(self.stock)
+
+
+def _replica(
+    shard: int, target: str, state: status_pb2.ReplicaState.ValueType, *, lag: int, in_hand: int = 0
+) -> status_pb2.ReplicaStatus:
+    return status_pb2.ReplicaStatus(
+        set="shards",
+        in_use=True,
+        shard=shard,
+        target=target,
+        state=state,
+        revision=1042 - lag,
+        lag=lag,
+        in_hand=in_hand,
+        products=3300 + shard,
+        rows=3480 + shard,
+        memory_bytes=22 << 20,
+        index_kinds=["sq8"],
+    )
 
 
 def _place(page_token: str) -> int:
@@ -475,10 +618,16 @@ def _holds(product: catalog_pb2.Product, condition: common_pb2.Condition) -> boo
     return any(value in wanted for value in values)
 
 
-def _facet(name: str, passing: list[catalog_pb2.Product]) -> common_pb2.Facet:
-    counts = Counter(value.text for product in passing for value in _values(product, name))
-    values = [
-        common_pb2.FacetValue(value=common_pb2.AttributeValue(text=text), count=count)
-        for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    return common_pb2.Facet(attribute=name, values=values)
+def _facet(name: str, counted: list[catalog_pb2.Product]) -> common_pb2.Facet:
+    values = [value for product in counted for value in _values(product, name)]
+    texts = Counter(value.text for value in values if value.HasField("text"))
+    numbers = Counter(value.number for value in values if value.HasField("number"))
+    facet = common_pb2.Facet(attribute=name)
+    for text, count in sorted(texts.items(), key=lambda item: (-item[1], item[0])):
+        facet.values.add(value=common_pb2.AttributeValue(text=text), count=count)
+    for number, count in sorted(numbers.items(), key=lambda item: (-item[1], item[0])):
+        facet.values.add(value=common_pb2.AttributeValue(number=number), count=count)
+    for low, high in pairwise(PRICE_ENDS):
+        if count := sum(numbers[number] for number in numbers if low <= number < high):
+            facet.ranges.add(min=low, max=high, count=count)
+    return facet

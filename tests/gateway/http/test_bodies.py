@@ -12,7 +12,16 @@ from services.gateway.http import openapi, problems
 from services.gateway.http.bodies.base import Model
 from services.gateway.http.bodies.common import Empty
 from services.gateway.http.bodies.search import SearchOptions, SearchRequest
-from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2, vectorsearch_pb2
+from vitrine.v1 import (
+    access_pb2,
+    catalog_pb2,
+    common_pb2,
+    embedder_pb2,
+    queries_pb2,
+    search_pb2,
+    status_pb2,
+    vectorsearch_pb2,
+)
 
 PATH_FIELDS = {
     "SearchRequest": {"catalog"},
@@ -27,7 +36,10 @@ WITHOUT_MESSAGE = {SearchOptions, Empty}
 def described() -> list[tuple[type[Model], Descriptor]]:
     """Every model with the message of its name."""
     messages: dict[str, Descriptor] = {}
-    for module in (common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2, queries_pb2, access_pb2):
+    for module in (
+        *(common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2),
+        *(queries_pb2, access_pb2, embedder_pb2, status_pb2),
+    ):
         messages |= module.DESCRIPTOR.message_types_by_name
     return [(model, messages[model.__name__]) for model in openapi.models() if model not in WITHOUT_MESSAGE]
 

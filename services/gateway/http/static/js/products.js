@@ -1,6 +1,6 @@
 // What the page shows of products.
 
-import { element } from "/dom.js";
+import { element } from "/js/dom.js";
 
 export const idOf = (product) => product.name.split("/").pop();
 

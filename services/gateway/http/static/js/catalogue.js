@@ -1,14 +1,30 @@
 // What a catalogue has, seen in its first products.
 
-import * as api from "/api.js";
-import { valuesOf } from "/products.js";
-import { FILTERED } from "/state.js";
+import * as api from "/js/api.js";
+import { valuesOf } from "/js/products.js";
+import { FILTERED } from "/js/state.js";
 
 const SAMPLE = 96;
 const EXAMPLES = 4;
 const LONGEST_WORD = 24;
 // Values that name nothing a shopper would look for.
 const VAGUE = new Set(["unknown", "undefined", "none", "na", "n/a", "not sure", "other", "others", "items", "misc", "multi"]);
+
+/** The last part of a catalogue's name. */
+export const idOfCatalog = (catalog) => catalog.name.split("/").pop();
+
+/** The ids of catalogues, those with most products first, since they have something to show. */
+export function catalogIds(catalogs) {
+  return [...catalogs].sort((one, other) => Number(other.product_count) - Number(one.product_count)).map(idOfCatalog);
+}
+
+/** The profiles that a query can be compared by: words alone have no place in a space of pictures. */
+export function profilesFor(catalog, { photo, like }) {
+  const { profiles = [], spaces = [] } = catalog?.active_generation ?? {};
+  const hasPicture = Boolean(photo || like.length);
+  const read = spaces.filter((space) => space.accepts_text).map((space) => `visual.${space.space}`);
+  return profiles.filter(({ weights }) => hasPicture || read.some((term) => term in weights)).map(({ name }) => name);
+}
 
 const samples = new Map();
 
@@ -21,7 +37,7 @@ export function sampleOf(catalog) {
 async function readSample(catalog) {
   let products = [];
   try {
-    products = await api.listProducts(catalog, SAMPLE);
+    products = (await api.listProducts(catalog, { page_size: SAMPLE })).products;
   } catch (error) {
     // What the sample is for is an offer; without it the page still searches.
     if (!(error instanceof api.Problem)) throw error;
@@ -33,8 +49,8 @@ async function readSample(catalog) {
 
 /** The attributes to count: where the shop does not state one, what models saw stands in. */
 export function facetsOf(products) {
-  if (!products.length) return [...FILTERED];
-  return FILTERED.flatMap((name) => {
+  if (!products.length) return [...FILTERED, "price"];
+  return [...FILTERED, "price"].flatMap((name) => {
     if (products.some((product) => valuesOf(product, name).length)) return [name];
     return products.some((product) => product.labels?.some((label) => label.name === name)) ? [`inferred.${name}`] : [];
   });

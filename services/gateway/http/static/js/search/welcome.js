@@ -1,0 +1,9 @@
+// Before the first search.
+
+export class Welcome {
+  constructor(place, actions) {
+    Object.assign(this, { place, actions });
+  }
+
+  async show() {}
+}

@@ -1,0 +1,105 @@
+// What is searched for and looked at: kept in the address, but for a photo, which js/photos.js keeps.
+
+import * as photos from "/js/photos.js";
+
+/** The attributes to filter by, as far as a catalogue has them; price is a range. */
+export const FILTERED = ["gender", "category", "colour", "pattern"];
+
+/** The share of words beside a photo or products, in percent, when nothing else is said. */
+export const EVEN_MIX = 50;
+
+/**
+ * Nothing asked yet.
+ *
+ * `photo` is {id, blob, name} and `box` the part of it to look at, as fractions {left, top, right, bottom}; `mix` is the
+ * share of the words in percent. `like` and `unlike` are ids of products. `chosen` has the filters' values by attribute,
+ * `min` and `max` are prices as typed. `item` is the product that is looked at, beside the search.
+ */
+export function emptyState(catalog = "") {
+  return {
+    catalog, words: "", photo: null, box: null, mix: EVEN_MIX, like: [], unlike: [], profile: "",
+    chosen: {}, min: "", max: "", item: "",
+  };
+}
+
+/** Whether nothing positive is asked for. */
+export const isEmpty = (state) => !state.words && !state.photo && !state.like.length;
+
+/** How many parts the query has; the API takes 8. */
+export const MAX_PARTS = 8;
+export const partCount = (state) => Number(Boolean(state.words)) + Number(Boolean(state.photo)) + state.like.length + state.unlike.length;
+
+/** How many filters are set. */
+export function filterCount(state) {
+  const values = Object.values(state.chosen).reduce((sum, list) => sum + list.length, 0);
+  return values + (state.min !== "" || state.max !== "" ? 1 : 0);
+}
+
+/** What the answer depends on, as a text: states with the same one have the same hits. */
+export const questionOf = ({ item, photo, ...rest }) => JSON.stringify({ ...rest, photo: photo?.id });
+
+/** Whether a price range is the wrong way round, so that nothing could pass it. */
+export const isReversed = (min, max) => min !== "" && max !== "" && Number(min) > Number(max);
+
+/** The state that the address and the entry of the history tell. */
+export function read() {
+  const address = new URLSearchParams(location.search);
+  const state = emptyState(address.get("catalog") ?? "");
+  state.words = address.get("q") ?? "";
+  state.profile = address.get("profile") ?? "";
+  state.item = address.get("item") ?? "";
+  for (const name of ["like", "unlike"]) state[name] = [...new Set(address.getAll(name))].slice(0, MAX_PARTS);
+  state.mix = readMix(address.get("mix"));
+  state.photo = photos.find(history.state?.photo);
+  if (state.photo) state.box = readBox(address.get("box"));
+  [state.min, state.max] = readRange(address);
+  for (const name of FILTERED) {
+    for (const attribute of [name, `inferred.${name}`]) {
+      const values = address.getAll(attribute);
+      if (values.length) state.chosen[attribute] = values;
+    }
+  }
+  return state;
+}
+
+function readMix(text) {
+  const mix = Number(text ?? EVEN_MIX);
+  return Number.isInteger(mix) && mix >= 0 && mix <= 100 ? mix : EVEN_MIX;
+}
+
+function readBox(text) {
+  const [left, top, right, bottom] = (text ?? "").split(",").map(Number);
+  const inside = [left, top, right, bottom].every((edge) => edge >= 0 && edge <= 1);
+  return inside && left < right && top < bottom ? { left, top, right, bottom } : null;
+}
+
+function readRange(address) {
+  const [min, max] = ["min", "max"].map((name) => {
+    const typed = address.get(name) ?? "";
+    return Number.isFinite(Number(typed)) ? typed.trim() : "";
+  });
+  return isReversed(min, max) ? [max, min] : [min, max];
+}
+
+/** The address of a state, without its photo. */
+export function addressOf(state) {
+  const address = new URLSearchParams();
+  const plain = { catalog: state.catalog, q: state.words, profile: state.profile, min: state.min, max: state.max, item: state.item };
+  for (const [name, value] of Object.entries(plain)) if (value) address.set(name, value);
+  for (const name of ["like", "unlike"]) state[name].forEach((id) => address.append(name, id));
+  if (state.mix !== EVEN_MIX) address.set("mix", state.mix);
+  if (state.photo && state.box) {
+    const { left, top, right, bottom } = state.box;
+    address.set("box", [left, top, right, bottom].map((edge) => edge.toFixed(3)).join(","));
+  }
+  for (const [attribute, values] of Object.entries(state.chosen)) values.forEach((value) => address.append(attribute, value));
+  return address.size ? `/?${address}` : "/";
+}
+
+/** Puts the state into the address, as a new entry of the history or in place of the present one. */
+export function write(state, { replace = false } = {}) {
+  const entry = { photo: state.photo?.id ?? null, scroll: 0 };
+  // Where the visitor was, for the way back.
+  if (!replace) history.replaceState({ ...history.state, scroll: scrollY }, "");
+  history[replace ? "replaceState" : "pushState"](entry, "", addressOf(state));
+}

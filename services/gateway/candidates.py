@@ -65,7 +65,7 @@ def merged(
 def merged_facets(
     shards: Sequence[Sequence[common_pb2.Facet]], attributes: Sequence[str]
 ) -> list[common_pb2.Facet]:
-    """Counts of all shards added up: the most frequent values first, ties by value; the smallest ranges first."""
+    """Counts of all shards added up: the most frequent values first, ties by value; ranges by size."""
     counts: dict[str, Counter[bytes]] = {attribute: Counter() for attribute in attributes}
     ranges: dict[str, Counter[tuple[float, float]]] = {attribute: Counter() for attribute in attributes}
     for facets in shards:

@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 
 from services.vectorsearch.columns import Column, Value
 
-ENDS = [
-    *(float(f"-{step}e{n}") for n in (1, 0, -1) for step in (7, 5, 3, 2, 1.5, 1)),
-    0.0,
-    *(float(f"{step}e{n}") for n in (-1, 0, 1) for step in (1, 1.5, 2, 3, 5, 7)),
-]
+# Some of all ends, those from 0.1 to 70 either way, with the ends of the ranges that -0.1 and 0 are in.
+POSITIVE = [float(f"{step}e{n}") for n in (-1, 0, 1) for step in (1, 1.5, 2, 3, 5, 7)]
+ENDS = [*(-end for end in reversed(POSITIVE)), -0.07, 0.0, *POSITIVE]
 
 values = st.one_of(
-    st.sampled_from([*ENDS[:-1], -0.0]),
+    st.sampled_from([*POSITIVE[:-1], *(-end for end in POSITIVE), 0.0, -0.0]),
     st.floats(0.1, 69),
     st.floats(-69, -0.1),
     st.sampled_from(["red", "12"]),

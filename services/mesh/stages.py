@@ -47,12 +47,14 @@ class Windows:
         """What the windows that hold something come to, in the order in which stages were first named."""
         found = []
         for stage, window in tuple(self._durations_s.items()):
-            ordered_ms = [round(each * 1e3, 3) for each in sorted(window)]
-            if ordered_ms:
-                p50_ms, p95_ms, p99_ms = (nearest_rank(ordered_ms, percent) for percent in (50, 95, 99))
+            ordered_s = sorted(window)
+            if ordered_s:
+                p50_ms, p95_ms, p99_ms = (
+                    round(nearest_rank(ordered_s, percent) * 1e3, 3) for percent in (50, 95, 99)
+                )
                 found.append(
                     status_pb2.StageLatency(
-                        stage=stage, count=len(ordered_ms), p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms
+                        stage=stage, count=len(ordered_s), p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms
                     )
                 )
         return found

@@ -56,7 +56,7 @@ def _security_headers(settings: Settings) -> dict[str, str]:
             f"img-src 'self' blob:{elsewhere}; manifest-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
         ),
-        # `web-share`, which the page uses too, is its own by default, and browsers that lack it warn of its name.
+        # The page may share too: that is the default, and browsers that cannot warn of the name.
         "permissions-policy": (
             "camera=(self), clipboard-write=(self), geolocation=(), microphone=(), payment=(), usb=()"
         ),

@@ -95,7 +95,8 @@ _SEARCH: dict[str, Any] = {
     "parts": [{"text": "red shoes"}, {"product": "4712", "weight": -0.5}],
     "filter": _WOMEN_UNDER_50,
     "k": 12,
-    "facets": ["colour"],
+    "facets": ["colour", "price"],
+    "disjunctive_facets": True,
     "group_by": {"attribute": "brand", "size": 2},
     "read_mask": "title,photos,attributes.price",
 }
@@ -134,7 +135,14 @@ _FOUND: dict[str, Any] = {
     "degraded": [],
     "stages": [{"stage": "embed", "duration_ms": 9.4}, {"stage": "search", "duration_ms": 2.1}],
     "cache": "CACHE_OUTCOME_MISS",
-    "facets": [{"attribute": "colour", "values": [{"value": {"text": "Red"}, "count": "41"}]}],
+    "facets": [
+        {"attribute": "colour", "values": [{"value": {"text": "Red"}, "count": "41"}], "ranges": []},
+        {
+            "attribute": "price",
+            "values": [{"value": {"number": 39.9}, "count": "6"}, {"value": {"number": 59.9}, "count": "3"}],
+            "ranges": [{"min": 30.0, "max": 50.0, "count": "28"}, {"min": 50.0, "max": 70.0, "count": "13"}],
+        },
+    ],
     "query_labels": [{"name": "category", "value": "Footwear", "probability": 0.97}],
     "dropped": [],
     "plans": ["flat"],

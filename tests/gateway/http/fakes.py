@@ -34,6 +34,9 @@ GENDERS = ("Women", "Men", "Unisex")
 # Each with its spaces, of which `clip` alone has a place for words.
 PROFILES = {"similar": ("clip", "resnet50"), "resnet50": ("resnet50",), "own_mix": ("clip",)}
 
+# Of the models of `g1`.
+DIGESTS = {"clip": "cd" * 32, "resnet50": "ab" * 32}
+
 # Between which prices are counted; those of the products are all within.
 PRICE_ENDS = (10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0)
 
@@ -178,6 +181,8 @@ class Catalogs:
         self.stock = {product.name: product for product in stock}
         self.written: list[catalog_pb2.BatchUpsertProductsRequest] = []
         self.asked: list[Message] = []
+        # Those of `demo` beside the active one.
+        self.generations: list[catalog_pb2.GenerationStatus] = []
 
     async def create_catalog(
         self, request: catalog_pb2.CreateCatalogRequest
@@ -266,6 +271,7 @@ class Catalogs:
         self.asked.append(request)
         made = catalog_pb2.GenerationStatus(state=catalog_pb2.GENERATION_STATE_BUILDING)
         made.generation.id = "g2"
+        self.generations.append(made)
         return catalog_pb2.CreateGenerationResponse(generation=made)
 
     async def activate_generation(
@@ -280,6 +286,7 @@ class Catalogs:
         self.asked.append(request)
         if request.name.endswith("/g1"):
             raise errors.FailedPrecondition("it is the active one", reason="ACTIVE")
+        self.generations = [one for one in self.generations if not request.name.endswith(one.generation.id)]
         return catalog_pb2.DeleteGenerationResponse()
 
     def _product(self, name: str) -> catalog_pb2.Product:
@@ -294,10 +301,14 @@ class Catalogs:
         catalog.active_generation.id = "g1"
         generation = catalog.active_generation
         for space, accepts_text in (("resnet50", False), ("clip", True)):
-            generation.spaces.add(space=space, accepts_text=accepts_text)
+            generation.spaces.add(space=space, accepts_text=accepts_text, model_digest=DIGESTS[space])
         for profile, spaces in PROFILES.items():
             generation.profiles.add(name=profile, weights={f"visual.{space}": 1.0 for space in spaces})
-        catalog.generations.add(generation=generation, state=catalog_pb2.GENERATION_STATE_ACTIVE)
+        catalog.generations.add(
+            generation=generation, state=catalog_pb2.GENERATION_STATE_ACTIVE, product_count=count
+        )
+        if catalog_id == "demo":
+            catalog.generations.extend(self.generations)
         return catalog
 
 
@@ -388,10 +399,19 @@ class Search:
 
 
 class Queries:
-    """A log of one query."""
+    """A log of one query, until another is given."""
 
     def __init__(self) -> None:
         self.asked: list[Message] = []
+        one = queries_pb2.LoggedQuery(
+            query_id="q1", texts=["red"], cache=search_pb2.CACHE_OUTCOME_MISS, latency_ms=1.5
+        )
+        one.time.FromSeconds(1_700_000_000)
+        given = one.feedback.add(product="4711", kind=queries_pb2.FEEDBACK_KIND_LIKE)
+        given.time.FromSeconds(1_700_000_001)
+        self.log = [one]
+        top = [queries_pb2.TextCount(text="red", count=1)]
+        self.stats = queries_pb2.QueryStatsResponse(query_count=1, latency_p50_ms=1.5, top_texts=top)
 
     async def record_feedback(
         self, request: queries_pb2.RecordFeedbackRequest
@@ -403,18 +423,15 @@ class Queries:
 
     async def list_queries(self, request: queries_pb2.ListQueriesRequest) -> queries_pb2.ListQueriesResponse:
         self.asked.append(request)
-        query = queries_pb2.LoggedQuery(
-            query_id="q1", texts=["red"], cache=search_pb2.CACHE_OUTCOME_MISS, latency_ms=1.5
-        )
-        query.time.FromSeconds(1_700_000_000)
-        given = query.feedback.add(product="4711", kind=queries_pb2.FEEDBACK_KIND_LIKE)
-        given.time.FromSeconds(1_700_000_001)
-        return queries_pb2.ListQueriesResponse(queries=[query])
+        kept = [one for one in self.log if not (request.zero_results_only and one.hit_count)]
+        start = _place(request.page_token)
+        end = start + (request.page_size or 100)
+        token = str(end) if end < len(kept) else ""
+        return queries_pb2.ListQueriesResponse(queries=kept[start:end], next_page_token=token)
 
     async def query_stats(self, request: queries_pb2.QueryStatsRequest) -> queries_pb2.QueryStatsResponse:
         self.asked.append(request)
-        top = [queries_pb2.TextCount(text="red", count=1)]
-        return queries_pb2.QueryStatsResponse(query_count=1, latency_p50_ms=1.5, top_texts=top)
+        return self.stats
 
 
 class Status:
@@ -477,7 +494,7 @@ class Status:
             models=[
                 embedder_pb2.ModelInfo(
                     spec=common_pb2.SpaceSpec(
-                        space="resnet50", model_digest="ab" * 32, dimension=2048, model="resnet50"
+                        space="resnet50", model_digest=DIGESTS["resnet50"], dimension=2048, model="resnet50"
                     ),
                     device="cpu",
                     dtype="bfloat16",
@@ -539,7 +556,8 @@ class Gatekeeper:
         self.peers.append(peer)
         if self.error:
             raise self.error
-        if self.secret and metadata.get("authorization") != f"Bearer {self.secret}":
+        shown = metadata.get("x-api-key") or str(metadata.get("authorization", "")).removeprefix("Bearer ")
+        if self.secret and shown != self.secret:
             raise errors.Unauthenticated("needs a key or a token", reason="CREDENTIAL_MISSING")
 
 

@@ -262,15 +262,30 @@ async def test_the_page_brings_everything_itself(gateway: Gateway) -> None:
     """The page has a strict policy, no inline script or style, and names no other host."""
     response = await gateway.client.get("/")
     assert response.headers["content-type"].startswith("text/html")
-    policy = response.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
+    policy = response.headers["content-security-policy"].split("; ")
+    assert {
+        "default-src 'none'",
+        "script-src 'self'",
+        "img-src 'self' blob:",
+        "manifest-src 'self'",
+        "require-trusted-types-for 'script'",
+    } <= set(policy)
+    assert not [directive for directive in policy if "unsafe" in directive or "data:" in directive]
     for path in ("/", "/docs/"):
         text = (await gateway.client.get(path)).text
         assert "://" not in text
         assert "<style" not in text
         assert " style=" not in text
         assert "<script>" not in text
+
+
+async def test_the_page_may_use_the_camera_and_the_clipboard_alone(gateway: Gateway) -> None:
+    """Of a device's powers the page has those that it uses, and no window of another site reaches it."""
+    headers = (await gateway.client.get("/")).headers
+    allowed = dict(rule.split("=") for rule in headers["permissions-policy"].split(", "))
+    assert {name for name, origins in allowed.items() if origins == "(self)"} == {"camera", "clipboard-write"}
+    assert {origins for name, origins in allowed.items() if name in {"geolocation", "microphone"}} == {"()"}
+    assert headers["cross-origin-opener-policy"] == "same-origin"
 
 
 async def test_the_page_is_asked_after_each_time(gateway: Gateway) -> None:

@@ -81,6 +81,7 @@ def test_a_search_becomes_its_proto() -> None:
         },
         "k": 5,
         "facets": ["gender"],
+        "disjunctive_facets": True,
         "min_revision": "12",
         "max_staleness": "2.5s",
         "group_by": {"attribute": "brand", "size": 2},
@@ -100,6 +101,7 @@ def test_a_search_becomes_its_proto() -> None:
     assert getattr(second, "in").values[0].text == "Red"
     assert second.negated
     assert (message.k, list(message.facets), message.min_revision) == (5, ["gender"], 12)
+    assert message.disjunctive_facets
     assert message.max_staleness.ToTimedelta() == timedelta(seconds=2.5)
     assert (message.group_by.attribute, message.group_by.size) == ("brand", 2)
     assert (message.diversity, message.min_similarity) == (0.25, 40)

@@ -57,6 +57,27 @@ async def test_words_in_the_address(gateway: Gateway) -> None:
     assert (request.group_by.size, request.max_staleness.seconds) == (1, 1)
 
 
+async def test_facets_tell_ranges(gateway: Gateway) -> None:
+    """Numbers come with their ranges, texts without; a facet counts beside its own clauses when asked to."""
+    params: dict[str, Any] = {"text": "red", "filter": json.dumps(CHEAP), "facets": ["price", "gender"]}
+    plain = await gateway.client.get(SEARCH, params=params)
+    price, gender = plain.json()["facets"]
+    assert price["ranges"] == [
+        {"min": 10.0, "max": 15.0, "count": "4"},
+        {"min": 15.0, "max": 20.0, "count": "3"},
+    ]
+    assert gender["ranges"] == []
+    beside = await gateway.client.get(SEARCH, params=params | {"disjunctive_facets": "true"})
+    body = {"text": "red", "facets": "price", "filter": params["filter"], "disjunctive_facets": "true"}
+    form = await gateway.client.post(SEARCH, data=body, files={"image": drawn("bag", "blue")})
+    for response in (beside, form):
+        its = response.json()["facets"][0]
+        assert len(its["ranges"]) == 6
+        assert sum(int(each["count"]) for each in its["ranges"]) == 60
+    assert beside.json()["facets"][1] == gender
+    assert [request.disjunctive_facets for request in gateway.search.requests] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
@@ -72,6 +93,7 @@ async def test_words_in_the_address(gateway: Gateway) -> None:
         ({"parts": '[{"image": {}}]'}, "parts[0].image"),
         ({"parts": '[{"text": "a", "text": "b"}]'}, "parts.text"),
         ({"text": "a", "k": ["1", "2"]}, "k"),
+        ({"text": "a", "disjunctive_facets": "perhaps"}, "disjunctive_facets"),
         ({"text": "a", "filter": "{"}, "filter"),
         ({"text": "a", "filter": '{"all_of": [], "all_of": []}'}, "filter.all_of"),
         ({"text": "a", "filter": "[" * 5000}, "filter"),

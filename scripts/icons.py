@@ -24,6 +24,7 @@ GREEN, CREAM, MINT = "#1d5c4f", "#f7f4ee", "#8fd0bc"
 MASKABLE_SCALE = 0.84
 # Drawn larger and scaled down, since Pillow's own edges are not smooth.
 SUPERSAMPLING = 8
+# Of the palette: three, and the shades between them.
 COLOURS = 48
 
 
@@ -77,7 +78,7 @@ class Line:
 
 def shapes() -> Iterator[Stripe | Line]:
     """What the icon shows, from back to front."""
-    # Edges lie on even numbers, so that they are sharp at 16 pixels.
+    # Upright edges lie on even numbers, so that they are sharp at 16 pixels.
     yield Line(((9, 11), (9, 25), (23, 25), (23, 11)), 2, CREAM)
     yield Line(((12.8, 16.2), (16, 20.8), (19.2, 16.2)), 2.2, MINT)
     for place in range(5):
@@ -98,9 +99,7 @@ class Pen:
 
     def disc(self, x: float, y: float, radius: float, colour: str) -> None:
         """A filled circle."""
-        self._pen.ellipse(
-            [*self._at(x - radius, y - radius), *self._at(x + radius, y + radius)], fill=colour
-        )
+        self._pen.ellipse([*self._at(x - radius, y - radius), *self._at(x + radius, y + radius)], fill=colour)
 
     def line(self, points: tuple[tuple[float, float], ...], width: float, colour: str) -> None:
         """A line without its ends and bends: Pillow's own are a little narrower than they should be."""
@@ -144,8 +143,8 @@ def files() -> dict[str, bytes]:
     """The content of each file by its path below `static`."""
     return {
         "favicon.svg": svg().encode(),
-        "icons/icon-192.png": png(192, maskable=False),
-        "icons/icon-512.png": png(512, maskable=False),
+        "icons/192.png": png(192, maskable=False),
+        "icons/512.png": png(512, maskable=False),
         "icons/maskable-512.png": png(512, maskable=True),
     }
 

@@ -70,7 +70,10 @@ class Weight:
 
     def __init__(self, page: Page) -> None:
         self._answers: list[Response] = []
-        page.on("response", self._answers.append)
+        page.on("response", self._weigh)
+
+    def _weigh(self, answer: Response) -> None:
+        self._answers.append(answer)
 
     async def of_files(self) -> dict[str, int]:
         """The size in bytes of every file but photos, by its path."""

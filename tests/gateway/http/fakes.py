@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections import Counter
@@ -36,6 +37,13 @@ PROFILES = {"similar": ("clip", "resnet50"), "resnet50": ("resnet50",), "own_mix
 
 # Of the models of `g1`.
 DIGESTS = {"clip": "cd" * 32, "resnet50": "ab" * 32}
+
+# Products that are told to show the same as others, and how alike they are. The others do not name them.
+NEAR_DUPLICATES = (
+    ("shirt-blue-unisex", "shirt-blue-women", 1.0),
+    ("shirt-blue-unisex", "shirt-blue-men", 0.993),
+    ("bag-black-men", "bag-black-women", 0.971),
+)
 
 # Between which prices are counted; those of the products are all within.
 PRICE_ENDS = (10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0)
@@ -170,6 +178,14 @@ def products(media: Media, catalog: str = "demo") -> list[catalog_pb2.Product]:
                 ):
                     product.attributes[name].values.add(text=text)
                 product.attributes["price"].values.add(number=10.0 + len(made) * 1.5)
+                for one, other, cosine in NEAR_DUPLICATES:
+                    if one == product_id:
+                        product.near_duplicates.add(
+                            product=f"catalogs/{catalog}/products/{other}",
+                            photo_id="front",
+                            other_photo_id="front",
+                            cosine=cosine,
+                        )
                 made.append(product)
     return made
 
@@ -179,7 +195,18 @@ class Catalogs:
 
     def __init__(self, stock: list[catalog_pb2.Product]) -> None:
         self.stock = {product.name: product for product in stock}
+        self.ids = ["demo", "other"]
         self.written: list[catalog_pb2.BatchUpsertProductsRequest] = []
+        # What the next batches are refused with, and what befalls single products by their ids, as often.
+        self.refusals: list[errors.VitrineError] = []
+        self.failures: dict[str, list[errors.VitrineError]] = {}
+        # One for each batch that has come; they are answered while the event is set.
+        self.arrivals = asyncio.Semaphore(0)
+        self.answers = asyncio.Event()
+        self.answers.set()
+        # Products of a page, however many are asked for.
+        self.most = 1000
+        self.listing_error: errors.VitrineError | None = None
         self.asked: list[Message] = []
         # Those of `demo` beside the active one.
         self.generations: list[catalog_pb2.GenerationStatus] = []
@@ -189,23 +216,28 @@ class Catalogs:
     ) -> catalog_pb2.CreateCatalogResponse:
         if request.catalog_id == "demo":
             raise errors.AlreadyExists("there is a catalogue demo already")
+        self.ids.append(request.catalog_id)
         return catalog_pb2.CreateCatalogResponse(catalog=self._catalog(request.catalog_id))
 
     async def get_catalog(self, request: catalog_pb2.GetCatalogRequest) -> catalog_pb2.GetCatalogResponse:
-        if request.name not in {"catalogs/demo", "catalogs/other"}:
+        if request.name.removeprefix("catalogs/") not in self.ids:
             raise errors.NotFound(f"there is no {request.name}")
         return catalog_pb2.GetCatalogResponse(catalog=self._catalog(request.name.split("/")[1]))
 
     async def list_catalogs(
         self, request: catalog_pb2.ListCatalogsRequest
     ) -> catalog_pb2.ListCatalogsResponse:
-        return catalog_pb2.ListCatalogsResponse(catalogs=[self._catalog("demo"), self._catalog("other")])
+        return catalog_pb2.ListCatalogsResponse(catalogs=[self._catalog(one) for one in self.ids])
 
     async def batch_upsert_products(
         self, request: catalog_pb2.BatchUpsertProductsRequest
     ) -> catalog_pb2.BatchUpsertProductsResponse:
         self.written.append(request)
-        results = [catalog_pb2.UpsertResult(product=one.product.name) for one in request.products]
+        self.arrivals.release()
+        await self.answers.wait()
+        if self.refusals:
+            raise self.refusals.pop(0)
+        results = [self._outcome(one.product.name) for one in request.products]
         return catalog_pb2.BatchUpsertProductsResponse(results=results, revision=1 << 40)
 
     async def get_product(self, request: catalog_pb2.GetProductRequest) -> catalog_pb2.GetProductResponse:
@@ -216,9 +248,16 @@ class Catalogs:
         self, request: catalog_pb2.ListProductsRequest
     ) -> catalog_pb2.ListProductsResponse:
         self.asked.append(request)
+        if self.listing_error:
+            raise self.listing_error
         start = _place(request.page_token)
-        end = start + (request.page_size or 100)
-        own = [one for name, one in sorted(self.stock.items()) if name.startswith(request.parent + "/")]
+        end = start + min(request.page_size or 100, self.most)
+        own = [
+            one
+            for name, one in sorted(self.stock.items())
+            if name.startswith(request.parent + "/")
+            and (one.near_duplicates or not request.near_duplicates_only)
+        ]
         token = str(end) if end < len(own) else ""
         return catalog_pb2.ListProductsResponse(products=own[start:end], next_page_token=token)
 
@@ -289,6 +328,15 @@ class Catalogs:
         self.generations = [one for one in self.generations if not request.name.endswith(one.generation.id)]
         return catalog_pb2.DeleteGenerationResponse()
 
+    def _outcome(self, name: str) -> catalog_pb2.UpsertResult:
+        product_id = name.rpartition("/")[2]
+        if failures := self.failures.get(product_id):
+            return catalog_pb2.UpsertResult(product=name, status=to_item(failures.pop(0)))
+        known = self.stock.get(name, catalog_pb2.Product())
+        return catalog_pb2.UpsertResult(
+            product=name, unchanged=name in self.stock, etag=known.etag, near_duplicates=known.near_duplicates
+        )
+
     def _product(self, name: str) -> catalog_pb2.Product:
         if name not in self.stock:
             raise errors.NotFound(f"there is no {name}")
@@ -319,6 +367,8 @@ class Search:
         self._stock = stock
         self.error: Exception | None = None
         self.degraded: list[str] = []
+        # Hits of a page, however many are asked for.
+        self.most = 100
         self.known = {"gender", "category", "colour", "price"}
         self.requests: list[search_pb2.SearchRequest] = []
 
@@ -338,6 +388,7 @@ class Search:
         start, k = _place(request.page_token), request.k if request.HasField("k") else 10
         if not 1 <= k <= 100:
             raise errors.InvalidArgument("k", "must be 1 to 100")
+        k = min(k, self.most)
         hits = [self._hit(product, request) for product in ranked[start : start + k]]
         return search_pb2.SearchResponse(
             hits=hits,
@@ -439,11 +490,8 @@ class Status:
 
     def __init__(self) -> None:
         self.error: errors.VitrineError | None = None
-
-    async def get_status(self, _request: status_pb2.GetStatusRequest) -> status_pb2.GetStatusResponse:
-        if self.error:
-            raise self.error
-        told = status_pb2.GetStatusResponse(
+        self.models = _models()
+        self.told = status_pb2.GetStatusResponse(
             version="0.1.0",
             revision=1042,
             replicas=[
@@ -484,37 +532,17 @@ class Status:
             ],
             cache_bytes=18 << 20,
         )
-        told.start_time.FromSeconds(1_700_000_000)
-        return told
+        self.told.start_time.FromSeconds(1_700_000_000)
+
+    async def get_status(self, _request: status_pb2.GetStatusRequest) -> status_pb2.GetStatusResponse:
+        if self.error:
+            raise self.error
+        return self.told
 
     async def get_models(self, _request: status_pb2.GetModelsRequest) -> status_pb2.GetModelsResponse:
         if self.error:
             raise self.error
-        return status_pb2.GetModelsResponse(
-            models=[
-                embedder_pb2.ModelInfo(
-                    spec=common_pb2.SpaceSpec(
-                        space="resnet50", model_digest=DIGESTS["resnet50"], dimension=2048, model="resnet50"
-                    ),
-                    device="cpu",
-                    dtype="bfloat16",
-                    preprocessing=embedder_pb2.Preprocessing(
-                        image_size=224, mean=[123.68, 116.78, 103.94], std=[1, 1, 1]
-                    ),
-                    memory_bytes=47 << 20,
-                    default=True,
-                    card=CARD,
-                ),
-                embedder_pb2.ModelInfo(
-                    spec=common_pb2.SpaceSpec(
-                        space="clip", dimension=512, accepts_text=True, model="dual-encoder"
-                    ),
-                    unavailable_reason="no weights of clip; `vitrine models pull` fetches them",
-                    default=True,
-                    card="# clip\n\nPhotos and words in one space.\n",
-                ),
-            ]
-        )
+        return status_pb2.GetModelsResponse(models=self.models)
 
 
 class Keys:
@@ -584,6 +612,30 @@ class Flows:
     def __post_init__(self) -> None:
         self.search = Search(self.stock)
         self.catalog = Catalogs(self.stock)
+
+
+def _models() -> list[embedder_pb2.ModelInfo]:
+    return [
+        embedder_pb2.ModelInfo(
+            spec=common_pb2.SpaceSpec(
+                space="resnet50", model_digest=DIGESTS["resnet50"], dimension=2048, model="resnet50"
+            ),
+            device="cpu",
+            dtype="bfloat16",
+            preprocessing=embedder_pb2.Preprocessing(
+                image_size=224, mean=[123.68, 116.78, 103.94], std=[1, 1, 1]
+            ),
+            memory_bytes=47 << 20,
+            default=True,
+            card=CARD,
+        ),
+        embedder_pb2.ModelInfo(
+            spec=common_pb2.SpaceSpec(space="clip", dimension=512, accepts_text=True, model="dual-encoder"),
+            unavailable_reason="no weights of clip; `vitrine models pull` fetches them",
+            default=True,
+            card="# clip\n\nPhotos and words in one space.\n",
+        ),
+    ]
 
 
 def _replica(

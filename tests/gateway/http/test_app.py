@@ -156,7 +156,7 @@ async def test_catalogues(gateway: Gateway) -> None:
     assert (await gateway.client.get("/v1/catalogs/demo")).json()["catalog"]["product_count"] == "60"
     assert (await gateway.client.get("/v1/catalogs/none")).status_code == 404
     listed = (await gateway.client.get("/v1/catalogs")).json()["catalogs"]
-    assert [catalog["name"] for catalog in listed] == ["catalogs/demo", "catalogs/other"]
+    assert [catalog["name"] for catalog in listed] == ["catalogs/demo", "catalogs/other", "catalogs/new"]
 
 
 async def test_products_are_listed_read_and_deleted(gateway: Gateway) -> None:

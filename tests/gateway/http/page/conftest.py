@@ -6,18 +6,22 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from tests.gateway.http.conftest import Site, running
 from tests.gateway.http.fakes import HttpSettings
 
 CHROMIUM = "/usr/bin/chromium"
 
+# Machines stall: what has not come by then does not come.
+WAIT_MS = 60_000
+
 
 # One loop for the package, since one browser serves all of its tests.
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser() -> AsyncIterator[Browser]:
     """Headless Chromium."""
+    expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -41,13 +45,14 @@ async def site(tmp_path: Path, settings: HttpSettings) -> AsyncIterator[Site]:
 async def context(browser: Browser, site: Site) -> AsyncIterator[BrowserContext]:
     """A visitor's browser, in English."""
     context = await browser.new_context(base_url=site.url, locale="en-GB")
+    context.set_default_timeout(WAIT_MS)
     yield context
     await context.close()
 
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def page(context: BrowserContext, site: Site) -> AsyncIterator[Page]:
-    """The shop's page, opened; what it writes to the console and what it asks of other hosts fails the test."""
+    """The page, opened; what it writes to the console and what it asks of other hosts fails the test."""
     problems: list[str] = []
     requested: list[str] = []
     page = await context.new_page()

@@ -53,8 +53,9 @@ export const createCatalog = async (id) => (await request("/v1/catalogs", json("
 export const listProducts = (catalog, parameters) => request(`${catalogPath(catalog)}/products${query(parameters)}`);
 export const getProduct = async (catalog, id, options = {}) => (await request(productPath(catalog, id), options)).product;
 export const deleteProduct = (catalog, id, etag = "") => request(`${productPath(catalog, id)}${query({ etag })}`, { method: "DELETE" });
-export const upsertProducts = (catalog, products, options = {}) =>
-  request(`${catalogPath(catalog)}/products:batchUpsert`, { ...json("POST", { products }), ...options });
+/** Writes products; `requestId` is a UUID, with which a call that is made again writes nothing twice. */
+export const upsertProducts = (catalog, products, requestId) =>
+  request(`${catalogPath(catalog)}/products:batchUpsert`, json("POST", { products, request_id: requestId }));
 
 export const createGeneration = (catalog) => request(`${catalogPath(catalog)}/generations`, { method: "POST" });
 export const activateGeneration = (catalog, id) => request(`${catalogPath(catalog)}/generations/${id}:activate`, { method: "POST" });

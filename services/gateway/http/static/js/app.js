@@ -1,9 +1,11 @@
 // The shop's page: from what the visitor does to a state, from the state to a search, and from its answer to the screen.
 
 import * as api from "/js/api.js";
-import { catalogIds, idOfCatalog, profilesFor } from "/js/catalogue.js";
-import { byId, element } from "/js/dom.js";
-import { prepareHeader } from "/js/header.js";
+import { keepPage, pagesOf, seenIn } from "/js/answers.js";
+import { catalogIds, idOfCatalog, profilesFor, visibleCatalogs } from "/js/catalogue.js";
+import { byId } from "/js/dom.js";
+import * as entries from "/js/entries.js";
+import { offerCatalogs, prepareHeader } from "/js/header.js";
 import { load, number, t, translate } from "/js/messages.js";
 import { keep } from "/js/photos.js";
 import { ProductPage } from "/js/product/page.js";
@@ -12,7 +14,8 @@ import { Filters } from "/js/results/filters.js";
 import { Results } from "/js/results/results.js";
 import { prepared, Unusable } from "/js/search/photo.js";
 import { SearchForm } from "/js/search/form.js";
-import { sharedPhoto } from "/js/search/share.js";
+import { fits } from "/js/search/room.js";
+import { hasSharedPhoto, sharedPhoto } from "/js/search/share.js";
 import { Welcome } from "/js/search/welcome.js";
 import { giveUp, search } from "/js/searching.js";
 import * as address from "/js/state.js";
@@ -25,24 +28,37 @@ let state = address.read();
 // What is on the screen: the question that was answered, and its last answer.
 let answered = "";
 let response = null;
+// What led to a product: the focus returns to it.
+let opener = null;
 
 /** What the parts of the page can have done; see docs/architecture.md. */
 const actions = {
   /** A new query: filters of the one before would only surprise. */
   ask(change) {
-    filters.reset();
-    results.clear();
-    return go({ ...address.emptyState(state.catalog), profile: state.profile, ...change });
+    const next = { ...address.emptyState(state.catalog), profile: state.profile, ...change };
+    if (!fits(next)) return undefined;
+    forget();
+    return go(next);
   },
   /** The same query, changed in part; `replace` leaves no entry in the history, as for a slider on its way. */
-  refine: (change, options) => go({ ...state, item: "", ...change }, options),
+  refine(change, options) {
+    const next = { ...state, item: "", ...change };
+    return fits(next) ? go(next, options) : undefined;
+  },
   /** Looks at a product; `seen` is its hit, with the answer it was in. */
-  open: (id, seen = null) => go({ ...state, item: id }, { seen }),
+  open(id, seen = null) {
+    if (!state.item) opener = document.activeElement;
+    return go({ ...state, item: id }, { seen });
+  },
   /** Back from a product to the hits. */
-  close: () => (history.state?.within ? history.back() : go({ ...state, item: "" })),
+  close() {
+    const steps = entries.stepsFromHits();
+    if (!steps) return go({ ...state, item: "" });
+    return history.go(-steps);
+  },
   /** More, or less, like a product; once more takes it back. */
-  more: (id) => actions.refine(toggled("like", "unlike", id)),
-  less: (id) => actions.refine(toggled("unlike", "like", id)),
+  more: (id) => actions.refine(address.toggled(state, id, "like", "unlike")),
+  less: (id) => actions.refine(address.toggled(state, id, "unlike", "like")),
   /** Searches with a picture beside the words that are typed. */
   async usePhoto(file) {
     // What is chosen before the catalogues are known waits for them: they would wipe the answer away.
@@ -57,7 +73,7 @@ const actions = {
       results.fail({ title: t("photo.unusable"), detail: error.message }, { [RETRY]: [[t("photo.other"), choosePhoto]] });
     }
   },
-  nextPage: () => (response?.next_page_token ? ask({ append: true }) : undefined),
+  nextPage: () => (answered === address.questionOf(state) && response.next_page_token ? ask({ append: true }) : undefined),
   state: () => state,
   /** The names of the profiles that the query can be compared by, the usual one first. */
   profiles: () => profilesFor(current(), state),
@@ -70,21 +86,22 @@ const results = new Results(byId("results"), actions);
 const filters = new Filters(byId("filters"), actions);
 const product = new ProductPage(byId("product"), actions);
 
-function toggled(list, other, id) {
-  const without = (ids) => ids.filter((one) => one !== id);
-  const isIn = state[list].includes(id);
-  return { [list]: isIn ? without(state[list]) : [...state[list], id], [other]: without(state[other]) };
-}
-
 /** The catalogue that is searched; nothing where the address names one that is not there. */
 const current = () => catalogs.find((one) => idOfCatalog(one) === state.catalog);
 
+/** Takes away what the screen has of the query before. */
+function forget() {
+  filters.reset();
+  results.clear();
+  answered = "";
+}
+
 /** Makes `next` the state, in the address and on the screen. */
 function go(next, { replace = false, seen = null } = {}) {
-  const isWithin = Boolean(next.item);
+  // The same question once more is no step in the history, as a link to the page that it is on is none.
+  const isSame = address.questionOf(next) === address.questionOf(state) && next.item === state.item;
   state = next;
-  address.write(state, { replace });
-  if (isWithin && !replace) history.replaceState({ ...history.state, within: true }, "");
+  address.write(state, { replace: replace || isSame });
   return show({ seen });
 }
 
@@ -93,8 +110,10 @@ function showOnly(id) {
   for (const view of ["welcome", "product", "columns"]) byId(view).hidden = view !== id;
 }
 
-/** Brings the screen to the state; `scroll` is where the visitor was in it before. */
-async function show({ seen = null, scroll = 0 } = {}) {
+/** Brings the screen to the state; `isBack` says that it was there before, and `scroll` how far down the visitor was. */
+async function show({ seen = null, isBack = false, scroll = 0 } = {}) {
+  const wasProduct = !byId("product").hidden;
+  const question = address.questionOf(state);
   form.show(state);
   byId("catalog").value = state.catalog;
   document.title = titleOf(state);
@@ -103,19 +122,51 @@ async function show({ seen = null, scroll = 0 } = {}) {
   if (!state.catalog) return;
   if (state.item) {
     showOnly("product");
-    scrollTo({ top: 0 });
-    return product.show(state, seen);
+    const shown = product.show(state, seen ?? seenIn(question, state.item));
+    scrollTo({ top: scroll });
+    return shown;
   }
   product.hide();
+  if (address.isPhotoGone(state)) return showPhotoGone();
   if (address.isEmpty(state)) {
     giveUp();
     answered = "";
     showOnly("welcome");
-    return welcome.show(state);
+    const shown = welcome.show(state);
+    if (wasProduct) giveFocusBack(byId("main"));
+    scrollTo({ top: scroll });
+    return shown;
   }
   showOnly("columns");
-  if (address.questionOf(state) !== answered) await ask();
-  else scrollTo({ top: scroll });
+  if (question !== answered) opener = null;
+  if (wasProduct) giveFocusBack(byId("results"));
+  if (question !== answered) await (isBack && pagesOf(question).length ? showAgain(question) : ask());
+  // The visitor may have gone on while the answer was under way.
+  if (isBack && address.questionOf(state) === question && !state.item) scrollTo({ top: scroll });
+}
+
+/** After a product: to what led to it, or to `otherwise` where that is gone. */
+function giveFocusBack(otherwise) {
+  (opener?.isConnected ? opener : otherwise).focus({ preventScroll: true });
+  opener = null;
+}
+
+/** Shows the hits of a question that was answered before, all the pages that the visitor had seen. */
+function showAgain(question) {
+  giveUp();
+  const pages = pagesOf(question);
+  pages.forEach((page, place) => results.show(page, state, { append: place > 0 }));
+  filters.draw(state, pages[0]);
+  response = pages.at(-1);
+  answered = question;
+}
+
+function showPhotoGone() {
+  giveUp();
+  answered = "";
+  showOnly("columns");
+  results.clear();
+  results.fail({ title: t("photo.gone"), detail: t("photo.gone.why") }, { [RETRY]: [[t("photo.other"), choosePhoto]] });
 }
 
 function titleOf({ words }) {
@@ -133,15 +184,14 @@ function showUnknownCatalog() {
 
 /** The same query in another catalogue. */
 function choose(catalog) {
-  filters.reset();
-  results.clear();
+  forget();
   return go({ ...address.emptyState(catalog), words: state.words, photo: state.photo });
 }
 
 async function ask({ append = false } = {}) {
   const asked = state;
   const question = address.questionOf(asked);
-  answered = "";
+  if (!append) answered = "";
   results.loading({ append });
   try {
     // The profile in the address may be of another catalogue or kind of query.
@@ -158,6 +208,7 @@ async function ask({ append = false } = {}) {
     return;
   }
   answered = question;
+  keepPage(question, response, { append });
   results.show(response, asked, { append });
   if (!append) filters.draw(asked, response);
 }
@@ -169,40 +220,23 @@ function listen() {
     if (!current()) [state.catalog] = catalogIds(catalogs);
     actions.ask({});
   });
-  history.scrollRestoration = "manual";
-  addEventListener("popstate", (event) => {
+  // A link with a photo may be followed where its search is open already.
+  addEventListener("hashchange", () => hasSharedPhoto() && location.reload());
+  entries.begin({ isProduct: Boolean(state.item) });
+  addEventListener("popstate", () => {
+    const scroll = entries.arrive();
     const next = address.read();
-    const isSame = address.questionOf(next) === address.questionOf(state);
-    state = { ...next, catalog: next.catalog || state.catalog };
-    if (!isSame) filters.reset();
-    show({ scroll: event.state?.scroll ?? 0 });
+    next.catalog ||= catalogIds(catalogs)[0] ?? "";
+    if (address.questionOf(next) !== address.questionOf(state)) filters.reset();
+    state = next;
+    show({ isBack: true, scroll });
   });
-}
-
-function offerCatalogs() {
-  byId("catalog").replaceChildren(
-    ...catalogs.map((one) => {
-      const id = idOfCatalog(one);
-      return element("option", { value: id }, t("header.products", { name: id, count: Number(one.product_count) }));
-    }),
-  );
-  byId("catalog-picker").hidden = catalogs.length < 2;
-}
-
-/** The catalogues that the visitor may see: at least the one in the address, where only some are theirs. */
-async function readCatalogs() {
-  try {
-    return await api.listCatalogs();
-  } catch (error) {
-    if (error.status !== 403 || !state.catalog) throw error;
-    return [await api.getCatalog(state.catalog)];
-  }
 }
 
 async function start() {
   const reload = { [RETRY]: [[t("problem.retry"), () => location.reload()]] };
   try {
-    catalogs = await readCatalogs();
+    catalogs = await visibleCatalogs(state.catalog);
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;
     showOnly("columns");
@@ -216,14 +250,14 @@ async function start() {
   }
   const typed = form.typed();
   state = address.read();
+  // Words that were sent before the catalogues were known have none in their address yet.
+  const isIncomplete = !state.catalog && !address.isEmpty(state);
   state.catalog ||= catalogIds(catalogs)[0];
   const shared = await sharedPhoto();
-  if (shared) {
-    state = { ...state, photo: await keep(shared, t("photo.shared")) };
-    address.write(state, { replace: true });
-  }
-  offerCatalogs();
-  const shown = show();
+  if (shared) state = { ...state, photo: await keep(shared, t("photo.shared")) };
+  if (shared || isIncomplete) address.write(state, { replace: true });
+  offerCatalogs(catalogs);
+  const shown = show({ isBack: entries.place() > 0, scroll: entries.place() });
   // Words typed before the catalogues were known wait for their Enter.
   if (!state.words) form.type(typed);
   await shown;

@@ -13,6 +13,16 @@ const VAGUE = new Set(["unknown", "undefined", "none", "na", "n/a", "not sure", 
 /** The last part of a catalogue's name. */
 export const idOfCatalog = (catalog) => catalog.name.split("/").pop();
 
+/** The catalogues that the visitor may see: at least the one of that id, where only some are theirs. */
+export async function visibleCatalogs(id) {
+  try {
+    return await api.listCatalogs();
+  } catch (error) {
+    if (error.status !== 403 || !id) throw error;
+    return [await api.getCatalog(id)];
+  }
+}
+
 /** The ids of catalogues, those with most products first, since they have something to show. */
 export function catalogIds(catalogs) {
   return [...catalogs].sort((one, other) => Number(other.product_count) - Number(one.product_count)).map(idOfCatalog);

@@ -9,7 +9,7 @@ const ENGLISH = "en";
 
 function chosenLanguage() {
   const wishes = [remembered("language"), ...navigator.languages];
-  return wishes.map((wish) => wish?.split("-")[0]).find((code) => code in LANGUAGES) ?? ENGLISH;
+  return wishes.map((wish) => wish?.split("-")[0]).find((code) => Object.hasOwn(LANGUAGES, code ?? "")) ?? ENGLISH;
 }
 
 /** The code of the language in use. */
@@ -37,7 +37,10 @@ export function t(key, values = {}) {
   const message = messages.get(key);
   if (message === undefined) throw new Error(`there is no message ${key}`);
   const text = typeof message === "string" ? message : message[plural.select(values.count)] ?? message.other;
-  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name]));
+  return text.replace(/\{(\w+)\}/g, (_, name) => {
+    if (values[name] === undefined) throw new Error(`the message ${key} needs ${name}`);
+    return typeof values[name] === "number" ? number(values[name]) : values[name];
+  });
 }
 
 /** Puts messages into markup: `data-text` is the content, `data-label`, `data-placeholder` and `data-title` attributes. */
@@ -66,6 +69,9 @@ export const fixed = (value, digits) =>
 
 /** A share, 0 to 1, in percent. */
 export const percent = (share) => share.toLocaleString(locale, { style: "percent", maximumFractionDigits: 0 });
+
+/** Texts of which one holds: "shoes or boots". */
+export const alternatives = (texts) => new Intl.ListFormat(locale, { type: "disjunction" }).format(texts);
 
 /** A price, of which the catalogue tells no currency. */
 export const price = (amount) => fixed(amount, Number.isInteger(amount) ? 0 : 2);
@@ -97,3 +103,19 @@ export function bytes(size) {
   }
   return amount.toLocaleString(locale, { style: "unit", unit: units[place], unitDisplay: "short", maximumFractionDigits: amount < 10 && place ? 1 : 0 });
 }
+
+/** A span of time, given in milliseconds, in the unit that suits it; the symbols are those of the SI in every language. */
+export function span(ms) {
+  let amount = ms;
+  let unit = "ms";
+  for (const [larger, size] of [["s", 1000], ["min", 60], ["h", 60]]) {
+    if (amount < size) break;
+    amount /= size;
+    unit = larger;
+  }
+  const digits = amount < 1 ? 2 : amount < 10 ? 1 : 0;
+  return `${number(amount, digits)}\u00A0${unit}`;
+}
+
+/** The time of day of a Date, to the second. */
+export const clock = (date) => date.toLocaleTimeString(locale, { timeStyle: "medium" });

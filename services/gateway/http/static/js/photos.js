@@ -14,10 +14,16 @@ export async function keep(blob, name) {
   const photo = { id: crypto.randomUUID?.() ?? String(Math.random()), blob, name };
   known.set(photo.id, photo);
   if (known.size > KEPT) known.delete(known.keys().next().value);
-  const ids = [...kept(), photo.id];
-  while (ids.length > KEPT) hold(nameOf(ids.shift()), "");
-  // A browser has room for a few megabytes: a photo that finds none is kept in memory alone.
-  if (hold(nameOf(photo.id), JSON.stringify({ name, url: await dataUrl(blob) }))) hold(INDEX, JSON.stringify(ids));
+  const text = JSON.stringify({ name, url: await dataUrl(blob) });
+  const ids = kept();
+  while (ids.length >= KEPT) hold(nameOf(ids.shift()), "");
+  // A browser has room for a few megabytes: older photos make way, and what finds no room is kept in memory alone.
+  let isKept = hold(nameOf(photo.id), text);
+  while (!isKept && ids.length) {
+    hold(nameOf(ids.shift()), "");
+    isKept = hold(nameOf(photo.id), text);
+  }
+  hold(INDEX, JSON.stringify(isKept ? [...ids, photo.id] : ids));
   return photo;
 }
 

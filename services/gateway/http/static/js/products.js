@@ -1,6 +1,7 @@
 // What the page shows of products.
 
 import { element } from "/js/dom.js";
+import { has, price, t } from "/js/messages.js";
 
 export const idOf = (product) => product.name.split("/").pop();
 
@@ -13,14 +14,17 @@ export function valuesOf(product, attribute) {
   return (product.attributes?.[attribute]?.values ?? []).map(plain);
 }
 
+/** The price as the visitor's language writes it, or null. */
 export function priceOf(product) {
-  const [price] = valuesOf(product, "price");
-  return typeof price === "number" ? price.toLocaleString(undefined, { minimumFractionDigits: Number.isInteger(price) ? 0 : 2, maximumFractionDigits: 2 }) : null;
+  const [amount] = valuesOf(product, "price");
+  return typeof amount === "number" ? price(amount) : null;
 }
 
-/** `master_category` as "Master category". */
+/** The name of an attribute for people; one that the page does not know as it is: `sole_kind` as "Sole kind". */
 export function spoken(attribute) {
-  const words = attribute.replace(/^inferred\./, "").replaceAll("_", " ");
+  const name = attribute.replace(/^inferred\./, "");
+  if (has(`attribute.${name}`)) return t(`attribute.${name}`);
+  const words = name.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
@@ -28,17 +32,23 @@ export function spoken(attribute) {
 export function picture(product, photoId = "", ...children) {
   const photos = product.photos ?? [];
   const photo = photos.find((one) => one.id === photoId) ?? photos[0];
-  const none = element("span", { className: "none" }, "No picture");
-  const image = photo?.media_path ? element("img", { src: photo.media_path, alt: "", loading: "lazy", decoding: "async" }) : null;
+  const none = element("span", { className: "none" }, t("product.none"));
+  const image = photo?.media_path ? element("img", { src: photo.media_path, alt: "", loading: "lazy", decoding: "async", ...sizeOf(photo) }) : null;
   image?.addEventListener("error", () => image.replaceWith(none));
   return element("div", { className: "picture" }, image ?? none, ...children);
 }
 
+const sizeOf = ({ width, height }) => (width && height ? { width, height } : {});
+
 const BANDS = { BAND_HIGH: "high", BAND_MEDIUM: "medium", BAND_LOW: "low" };
 
+/** The band of a hit's similarity: `high`, `medium` or `low`. */
+export const bandOf = (hit) => BANDS[hit.band] ?? "low";
+
+/** How similar a hit is, told by number, word, colour and shape. */
 export function badge(hit) {
-  const band = BANDS[hit.band] ?? "low";
+  const band = bandOf(hit);
   const similarity = Math.round(hit.similarity);
-  const label = `Similarity ${similarity} of 100, ${band}`;
-  return element("span", { className: `badge ${band}`, role: "img", "aria-label": label, title: label }, `${similarity} ${band}`);
+  const label = t(`badge.${band}.label`, { similarity });
+  return element("span", { className: `badge ${band}`, role: "img", "aria-label": label, title: label }, t(`badge.${band}`, { similarity }));
 }

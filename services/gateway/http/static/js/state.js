@@ -1,5 +1,6 @@
 // What is searched for and looked at: kept in the address, but for a photo, which js/photos.js keeps.
 
+import * as entries from "/js/entries.js";
 import * as photos from "/js/photos.js";
 
 /** The attributes to filter by, as far as a catalogue has them; price is a range. */
@@ -35,6 +36,13 @@ export function filterCount(state) {
   return values + (state.min !== "" || state.max !== "" ? 1 : 0);
 }
 
+/** What changes when a product goes into one list of wishes and out of the other, or is taken back. */
+export function toggled(state, id, list, other) {
+  const without = (ids) => ids.filter((one) => one !== id);
+  const isIn = state[list].includes(id);
+  return { [list]: isIn ? without(state[list]) : [...state[list], id], [other]: without(state[other]) };
+}
+
 /** What the answer depends on, as a text: states with the same one have the same hits. */
 export const questionOf = ({ item, photo, ...rest }) => JSON.stringify({ ...rest, photo: photo?.id });
 
@@ -50,8 +58,11 @@ export function read() {
   state.item = address.get("item") ?? "";
   for (const name of ["like", "unlike"]) state[name] = [...new Set(address.getAll(name))].slice(0, MAX_PARTS);
   state.mix = readMix(address.get("mix"));
-  state.photo = photos.find(history.state?.photo);
+  state.photo = photos.find(entries.photoId());
   if (state.photo) state.box = readBox(address.get("box"));
+  // Whoever writes an address by hand may want more than a query has room for.
+  state.like.splice(MAX_PARTS - partCount({ ...state, like: [], unlike: [] }));
+  state.unlike.splice(MAX_PARTS - partCount({ ...state, unlike: [] }));
   [state.min, state.max] = readRange(address);
   for (const name of FILTERED) {
     for (const attribute of [name, `inferred.${name}`]) {
@@ -98,8 +109,8 @@ export function addressOf(state) {
 
 /** Puts the state into the address, as a new entry of the history or in place of the present one. */
 export function write(state, { replace = false } = {}) {
-  const entry = { photo: state.photo?.id ?? null, scroll: 0 };
-  // Where the visitor was, for the way back.
-  if (!replace) history.replaceState({ ...history.state, scroll: scrollY }, "");
-  history[replace ? "replaceState" : "pushState"](entry, "", addressOf(state));
+  entries.enter(addressOf(state), { photo: state.photo?.id ?? null, isProduct: Boolean(state.item), replace });
 }
+
+/** Whether the present entry searched with a photo that the browser does not keep any more. */
+export const isPhotoGone = (state) => Boolean(entries.photoId()) && !state.photo;

@@ -1,23 +1,27 @@
 // The console: one view at a time, named by the address's fragment, of the catalogue that is chosen.
 
 import * as api from "/js/api.js";
-import { catalogIds, idOfCatalog } from "/js/catalogue.js";
+import { catalogIds } from "/js/catalogue.js";
 import { byId, element } from "/js/dom.js";
 import { prepareHeader } from "/js/header.js";
+import { currentKey, forgetKey } from "/js/key.js";
 import { load, t, translate } from "/js/messages.js";
-import { explained } from "/js/problems.js";
 import { Duplicates } from "/js/console/duplicates.js";
 import { Import } from "/js/console/import.js";
 import { Models } from "/js/console/models.js";
 import { Overview } from "/js/console/overview.js";
+import { problemWords } from "/js/console/problems.js";
 import { Queries } from "/js/console/queries.js";
 
 /** Each has `show(catalog)`, which may raise api.Problem, and `hide()`; `catalog` is "" while there is none. */
 const VIEWS = { overview: Overview, queries: Queries, import: Import, duplicates: Duplicates, models: Models };
 
 const actions = {
-  /** Reads the catalogues anew, after one was made, and shows that of this id. */
-  reload: (catalog) => start(catalog),
+  /** Offers the catalogues anew, after one was made, and chooses that of this id; the view stays as it is. */
+  reload: (id) => guarded(async () => {
+    await offerCatalogs(id);
+    writeAddress();
+  }),
   /** Shows a problem above the view, or none. */
   tell: (problem) => showProblem(problem),
 };
@@ -26,19 +30,31 @@ let view = null;
 
 const wanted = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "overview");
 const catalog = () => byId("catalog").value;
+const chosenCatalog = () => byId("catalog").value || new URLSearchParams(location.search).get("catalog");
+
+const writeAddress = () => history.replaceState(null, "", `?catalog=${encodeURIComponent(catalog())}${location.hash}`);
 
 function showProblem(problem) {
   const place = byId("problem");
   place.hidden = !problem;
   if (!problem) return;
-  const { title, sentence } = explained(problem);
-  place.replaceChildren(element("h2", {}, title), element("p", {}, sentence));
+  const { title, sentence, said } = problemWords(problem);
+  const again = element("button", { type: "button", className: "plain short" }, t("problem.retry"));
+  again.addEventListener("click", () => start());
+  const other = element("button", { type: "button", className: "plain short" }, t("console.problem.other_key"));
+  other.addEventListener("click", () => {
+    forgetKey();
+    start();
+  });
+  place.replaceChildren(
+    element("h2", {}, title),
+    element("p", {}, sentence),
+    said ? element("details", {}, element("summary", {}, t("console.problem.said")), element("p", {}, said)) : "",
+    element("div", { className: "remedies" }, again, problem.status === 403 && currentKey() ? other : null),
+  );
 }
 
-async function show() {
-  view?.hide();
-  showProblem(null);
-  const name = wanted();
+function showTabs(name) {
   byId("tabs").replaceChildren(
     ...Object.keys(VIEWS).map((one) => {
       const link = element("a", { href: `#${one}` }, t(`console.view.${one}`));
@@ -46,47 +62,64 @@ async function show() {
       return link;
     }),
   );
-  document.title = `${t(`console.view.${name}`)} · Vitrine`;
+  // On a phone not all of them fit: the one that is shown must be in sight.
+  byId("tabs").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
+  document.title = `${t(`console.view.${name}`)} · ${t("console.title")} · Vitrine`;
+}
+
+async function show() {
+  view?.hide();
+  showProblem(null);
+  const name = wanted();
+  showTabs(name);
   byId("view").replaceChildren();
   const shown = new VIEWS[name](byId("view"), actions);
   view = shown;
+  await guarded(() => shown.show(catalog()), () => view === shown);
+}
+
+/** Tells a problem of the API that an action raises, as long as it concerns anybody. */
+async function guarded(act, concerns = () => true) {
   try {
-    await shown.show(catalog());
+    await act();
+    return true;
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;
-    if (view === shown) showProblem(error);
+    if (concerns()) showProblem(error);
+    return false;
   }
 }
 
-async function start(chosen = new URLSearchParams(location.search).get("catalog")) {
+async function start(chosen = chosenCatalog()) {
+  showTabs(wanted());
+  if (await guarded(() => offerCatalogs(chosen))) await show();
+}
+
+/** Fills the choice of catalogues. A key for some of them may not list all: it gets the one that the address names. */
+async function offerCatalogs(chosen) {
+  let ids = [];
   try {
-    const catalogs = await api.listCatalogs();
-    const ids = catalogIds(catalogs);
-    byId("catalog").replaceChildren(
-      ...catalogs.map((one) => {
-        const id = idOfCatalog(one);
-        return element("option", { value: id, selected: id === chosen }, id);
-      }),
-    );
-    if (!ids.includes(chosen)) [byId("catalog").value] = ids;
-    byId("catalog-picker").hidden = catalogs.length < 1;
+    ids = catalogIds(await api.listCatalogs());
   } catch (error) {
-    if (!(error instanceof api.Problem)) throw error;
-    showProblem(error);
-    return;
+    if (!(error instanceof api.Problem && error.status === 403 && chosen)) throw error;
+    ids = [chosen];
   }
-  await show();
+  byId("catalog").replaceChildren(...ids.map((id) => element("option", { value: id, selected: id === chosen }, id)));
+  if (!ids.includes(chosen)) [byId("catalog").value] = ids;
+  byId("catalog-picker").hidden = ids.length < 1;
 }
 
 await load("common", "console");
 translate();
 prepareHeader();
 addEventListener("hashchange", async () => {
+  // Another view begins at its top, however far down the one before was left.
+  scrollTo(0, 0);
   await show();
   byId("view").focus({ preventScroll: true });
 });
 byId("catalog").addEventListener("change", () => {
-  history.replaceState(null, "", `?catalog=${encodeURIComponent(catalog())}${location.hash}`);
+  writeAddress();
   show();
 });
 await start();

@@ -1,8 +1,35 @@
 // Pictures that the visitor gives, made ready for a search.
 
+import { bytes, t } from "/js/messages.js";
+import { decoded, draw } from "/js/search/drawing.js";
+
+const MAX_BYTES = 20_000_000;
+const SENT_AS_IS_BYTES = 1_500_000;
+const LONGEST_SIDE_PX = 1600;
+const QUALITY = 0.9;
+// Systems that do not know these kinds of pictures give their files no type.
+const UNTYPED = /\.(avif|heic|heif|jxl)$/i;
+
+/** A file that cannot be searched with; its message says why, in words for the visitor. */
 export class Unusable extends Error {}
 
+/**
+ * What to send of a file: {blob, name}. Small pictures stay as they are, byte for byte; larger ones are made smaller,
+ * where the browser can decode them. Raises Unusable.
+ */
 export async function prepared(file) {
-  if (!file.type.startsWith("image/")) throw new Unusable(`${file.name} is not a picture.`);
-  return { blob: file, name: file.name };
+  const name = file.name || t("photo.yours");
+  if (!file.type.startsWith("image/") && (file.type || !UNTYPED.test(name))) throw new Unusable(t("photo.no_picture", { name }));
+  if (file.size > MAX_BYTES) throw new Unusable(t("photo.too_large", { name, size: bytes(MAX_BYTES) }));
+  return { blob: file.size > SENT_AS_IS_BYTES ? await shrunk(file) : file, name };
+}
+
+async function shrunk(file) {
+  const bitmap = await decoded(file);
+  // The server reads kinds that a browser may not, and says so itself when it cannot.
+  if (!bitmap) return file;
+  const canvas = draw(new OffscreenCanvas(1, 1), bitmap, { longest: LONGEST_SIDE_PX });
+  bitmap.close();
+  const small = await canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
+  return small.size < file.size ? small : file;
 }

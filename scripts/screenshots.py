@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 PORT_BASE, HTTP_PORT = 57051, 57080
 CATALOG = "shop"
 SHOWN = {"saleor", "sakai"}
-# A photo that a shopper might have: a part of one of the catalogue, smaller and a little turned.
+# The photo to search with: one of the catalogue, smaller and on another ground.
 PHOTO = "saleor-87-3.png"
 
 
@@ -42,7 +42,7 @@ class View:
 
 
 def main() -> None:
-    """Write docs/page*.png."""
+    """Write docs/page*.png and docs/console.png."""
     with (
         tempfile.TemporaryDirectory() as folder,
         _mesh(Path(folder)) as photo,

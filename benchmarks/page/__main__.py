@@ -83,9 +83,10 @@ async def _measure(url: str, photos: Sequence[bytes]) -> Findings:
             progress(f"round {number} of {len(photos) - 1}")
             found, slowest = await _visit(browser, url, photo)
             if number:
+                if found["interaction_ms"] > max(rounds["interaction_ms"], default=0.0):
+                    findings.figures["slowest_interaction"] = slowest
                 for name, value in found.items():
                     rounds[name].append(value)
-                findings.figures["slowest_interaction"] = slowest
         await browser.close()
     for name, values in rounds.items():
         findings.settle(name, values)
@@ -95,7 +96,7 @@ async def _measure(url: str, photos: Sequence[bytes]) -> Findings:
 
 
 async def _visit(browser: Browser, url: str, photo: bytes) -> tuple[dict[str, float], str]:
-    """One visitor with an empty cache, from the first look to a shared search."""
+    """One visitor with an empty cache, from the first look to more like a hit."""
     context = await browser.new_context(base_url=url, viewport=_SIZE, locale="en-GB")  # type: ignore[arg-type]  # A dict of its keys.
     page = await context.new_page()
     await vitals.observe(page)

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import answered, choose_photo
+from tests.gateway.http.page.visits import answered, choose_photo, drag_frame, use_part
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -28,24 +28,6 @@ async def open_panel(page: Page) -> None:
     await expect(page.get_by_role("dialog", name="Which part do you mean?")).to_be_visible()
 
 
-async def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Press the mouse at one place of the photo, in fractions of it, and let go at another."""
-    area = await page.locator(".stage").bounding_box()
-    assert area is not None
-    places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
-    await page.mouse.move(*places[0])
-    await page.mouse.down()
-    await page.mouse.move(*places[1], steps=3)
-    await page.mouse.up()
-
-
-async def use(page: Page) -> None:
-    """Take the part that is framed and wait for its hits."""
-    async with answered(page):
-        await page.get_by_role("button", name="Use this part").click()
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-
-
 @pytest.mark.parametrize(
     ("start", "end", "edges"),
     [
@@ -62,8 +44,8 @@ async def test_the_mouse_moves_and_resizes_the_frame(
 ) -> None:
     """Corners resize it, its inside moves it, and beside it a new one is drawn; it never leaves the photo."""
     await open_panel(page)
-    await drag(page, start, end)
-    await use(page)
+    await drag_frame(page, start, end)
+    await use_part(page)
     assert box(site) == pytest.approx(edges, abs=0.02)
 
 
@@ -82,7 +64,7 @@ async def test_the_keyboard_moves_and_resizes_the_frame(page: Page, site: Site) 
 async def test_the_whole_photo_can_be_had_again(page: Page, site: Site) -> None:
     """The part is in the address and in the panel, until the whole photo is wanted."""
     await open_panel(page)
-    await use(page)
+    await use_part(page)
     assert box(site) == MIDDLE
     assert "box=0.150%2C0.150%2C0.850%2C0.850" in page.url
     await page.get_by_role("button", name="Choose a part").click()
@@ -115,8 +97,8 @@ async def test_the_chip_shows_the_part(page: Page) -> None:
     await expect(page.get_by_role("button", name="Choose a part")).to_be_visible()
     assert await thumb.evaluate(shape) == pytest.approx(0.8, abs=0.02)
     await page.get_by_role("button", name="Choose a part").click()
-    await drag(page, (0.02, 0.02), (0.98, 0.4))
-    await use(page)
+    await drag_frame(page, (0.02, 0.02), (0.98, 0.4))
+    await use_part(page)
     await page.wait_for_function(
         "() => { const { width, height } = document.querySelector('.chip canvas'); return width > height; }"
     )
@@ -139,7 +121,7 @@ async def test_a_hint_is_given_until_the_panel_is_known(page: Page) -> None:
 async def test_another_photo_starts_whole(page: Page, site: Site) -> None:
     """A part belongs to its photo."""
     await open_panel(page)
-    await use(page)
+    await use_part(page)
     await choose_photo(page, name="other.png")
     assert not site.search.requests[-1].parts[0].image.HasField("box")
 
@@ -147,7 +129,7 @@ async def test_another_photo_starts_whole(page: Page, site: Site) -> None:
 async def test_new_words_keep_the_part(page: Page, site: Site) -> None:
     """Words that are added to a part of a photo are searched for with that part."""
     await open_panel(page)
-    await use(page)
+    await use_part(page)
     async with answered(page):
         await page.get_by_role("searchbox").fill("green")
         await page.keyboard.press("Enter")

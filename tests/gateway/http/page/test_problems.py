@@ -86,12 +86,27 @@ async def test_a_refused_key_can_be_given_again(page: Page, site: Site) -> None:
 
 async def test_no_connection_is_told(page: Page) -> None:
     """Without a network the page says so, without technical details, and tries again when told to."""
+    await expect(page.locator("#catalog option")).to_have_count(2)
     await page.context.set_offline(True)
     await ask(page)
     alert = page.get_by_role("alert")
     await expect(alert.get_by_role("heading")).to_have_text("No connection")
     await expect(alert.get_by_text("Technical details")).to_have_count(0)
     await page.context.set_offline(False)
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator(".hit h3")).to_have_count(24)
+
+
+async def test_a_page_without_catalogues_goes_on_saying_so(page: Page) -> None:
+    """Where the catalogues cannot be read, a search says so again, and trying again finds what was asked."""
+    await page.route("**/v1/catalogs?*", lambda route: route.abort())
+    await page.reload()
+    heading = page.get_by_role("alert").get_by_role("heading")
+    await expect(heading).to_have_text("No connection")
+    await ask(page)
+    await expect(page).to_have_url(re.compile("q=red"))
+    await expect(heading).to_have_text("No connection")
+    await page.unroute("**/v1/catalogs?*")
     await page.get_by_role("button", name="Try again").click()
     await expect(page.locator(".hit h3")).to_have_count(24)
 

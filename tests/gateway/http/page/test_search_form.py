@@ -38,7 +38,7 @@ async def test_words_find_products(page: Page, site: Site) -> None:
     await search_words(page, "  red shoes ")
     await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
     await expect(page).to_have_url(re.compile(r"\?catalog=demo&q=red\+shoes$"))
-    assert [MessageToDict(part) for part in parts(site)] == [{"text": "red shoes"}]
+    assert [MessageToDict(part) for part in parts(site)] == [{"text": "red shoes", "weight": 1.0}]
 
 
 async def test_the_button_searches_as_enter_does(page: Page) -> None:
@@ -93,7 +93,7 @@ async def test_liked_products_and_others_are_parts_of_the_query(page: Page, site
     await expect(chips).to_have_text(
         ["Like Red shoes for men", "Like Red bag for men", "Not like Blue shirt for men"]
     )
-    assert said(site) == [("shoes-red-men", 1.0), ("bag-red-men", 1.0), ("shirt-blue-men", -0.5)]
+    assert said(site) == [("shoes-red-men", 0.5), ("bag-red-men", 0.5), ("shirt-blue-men", -0.5)]
     async with answered(page):
         await page.get_by_role("button", name="Remove: Like Red shoes for men").click()
     assert said(site) == [("bag-red-men", 1.0), ("shirt-blue-men", -0.5)]
@@ -167,7 +167,7 @@ async def test_the_slider_shifts_the_weight_between_photo_and_words(page: Page, 
 
 
 async def test_the_slider_goes_all_the_way(page: Page, site: Site) -> None:
-    """At an end the other part has hardly any weight, but stays a part of the query."""
+    """With only words, products have hardly any weight; words that count for nothing are left out."""
     await follow(page, "/?catalog=demo&like=bag-red-men&q=green")
     slider = page.get_by_role("slider", name="What counts more")
     await expect(page.locator(".mix")).to_contain_text("Products")
@@ -175,6 +175,10 @@ async def test_the_slider_goes_all_the_way(page: Page, site: Site) -> None:
         await slider.fill("100")
     assert said(site) == [("bag-red-men", 0.01), ("green", 0.99)]
     await expect(slider).to_have_attribute("aria-valuetext", "Only words count")
+    async with answered(page):
+        await slider.fill("0")
+    assert said(site) == [("bag-red-men", 1.0)]
+    await expect(slider).to_have_attribute("aria-valuetext", "Words count for nothing")
 
 
 async def test_what_is_typed_and_not_sent_outlives_other_changes(page: Page) -> None:

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.gateway.http.conftest import Site
 from tests.gateway.http.page.visits import (
     RED_SHOES,
     answered,
     choose_photo,
+    copied_link,
     encoded,
     follow,
     hits_shown,
@@ -30,34 +31,24 @@ SHEET = "navigator.share = async (data) => { window.shared = data; }"
 PUT_AWAY = "navigator.share = async () => { throw new DOMException('put away', 'AbortError'); }"
 
 
-async def copied(page: Page, context: BrowserContext) -> str:
-    """Press the button; the link that the clipboard has then."""
-    await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    await page.get_by_role("button", name="Share").click()
-    await expect(page.locator(".toast")).to_contain_text("Link copied")
-    return str(await page.evaluate("navigator.clipboard.readText()"))
-
-
 def photo_in(link: str) -> bytes:
     """The photo that a link holds."""
     text = urlsplit(link).fragment.removeprefix("photo=")
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-async def test_words_are_shared_as_their_address(page: Page, context: BrowserContext) -> None:
+async def test_words_are_shared_as_their_address(page: Page) -> None:
     """A link to a search of words is the page's own."""
     await search_words(page, "red shoes")
-    assert await copied(page, context) == page.url
+    assert await copied_link(page) == page.url
     await expect(page.locator(".toast")).to_have_text("Link copied")
 
 
-async def test_a_friend_sees_what_was_shared(
-    page: Page, context: BrowserContext, browser: Browser, site: Site
-) -> None:
+async def test_a_friend_sees_what_was_shared(page: Page, browser: Browser, site: Site) -> None:
     """Another browser searches with the photo and the words of a link, and takes that out of its address."""
     await page.get_by_role("searchbox").fill("in blue")
     await choose_photo(page)
-    link = await copied(page, context)
+    link = await copied_link(page)
     await expect(page.locator(".toast")).to_contain_text("small copy of your photo")
     friends = await browser.new_context(locale="en-GB")
     friend = await friends.new_page()
@@ -75,9 +66,7 @@ async def test_a_friend_sees_what_was_shared(
     await friends.close()
 
 
-async def test_of_a_part_only_that_part_is_shared(
-    page: Page, context: BrowserContext, browser: Browser, site: Site
-) -> None:
+async def test_of_a_part_only_that_part_is_shared(page: Page, browser: Browser, site: Site) -> None:
     """What was left out of the photo does not leave the browser; the link needs no box."""
     two = Image.new("RGB", (400, 200), "red")
     two.paste("blue", (200, 0, 400, 200))
@@ -89,7 +78,7 @@ async def test_of_a_part_only_that_part_is_shared(
         await page.keyboard.press("Enter")
     box = site.search.requests[-1].parts[0].image.box
     assert box.left > 0.5
-    link = await copied(page, context)
+    link = await copied_link(page)
     assert "box" not in link
     with Image.open(io.BytesIO(photo_in(link))) as copy:
         red, _, blue = copy.convert("RGB").resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]  # A pixel of three.
@@ -104,11 +93,11 @@ async def test_of_a_part_only_that_part_is_shared(
     await friends.close()
 
 
-async def test_the_copy_of_a_busy_photo_is_small(page: Page, context: BrowserContext) -> None:
+async def test_the_copy_of_a_busy_photo_is_small(page: Page) -> None:
     """A link stays short enough to be sent around, whatever is on the photo."""
     noise = Image.effect_noise((900, 700), 60).convert("RGB")
     await choose_photo(page, encoded(noise, "JPEG"), "noise.jpg")
-    copy = photo_in(await copied(page, context))
+    copy = photo_in(await copied_link(page))
     assert len(copy) < 16_384
     with Image.open(io.BytesIO(copy)) as image:
         assert max(image.size) == 224
@@ -170,13 +159,11 @@ async def test_a_phone_shares_in_its_own_way(browser: Browser, site: Site, sheet
     await context.close()
 
 
-async def test_a_photo_that_the_browser_cannot_read_stays_out_of_the_link(
-    page: Page, context: BrowserContext
-) -> None:
+async def test_a_photo_that_the_browser_cannot_read_stays_out_of_the_link(page: Page) -> None:
     """The link is copied, and the page says what it lacks."""
     await page.get_by_role("searchbox").fill("red")
     await choose_photo(page, b"\0\0\0\x18ftypheic", "mine.heic")
-    link = await copied(page, context)
+    link = await copied_link(page)
     assert re.search(r"q=red$", link)
     await expect(page.locator(".toast")).to_contain_text("without your photo")
 

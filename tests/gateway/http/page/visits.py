@@ -40,7 +40,12 @@ def encoded(image: Image.Image, encoding: str = "PNG", **options: Any) -> bytes:
 
 async def hits_shown(page: Page) -> None:
     """Wait for the hits of the present query."""
-    await expect(page.locator(".hit h3").first).to_be_visible()
+    await expect(page.locator("#grid:not(.stale) .hit h3").first).to_be_visible()
+
+
+async def titles(page: Page) -> list[str]:
+    """The titles of the hits that are shown, in their order."""
+    return await page.locator(".hit h3").all_inner_texts()
 
 
 @contextlib.asynccontextmanager
@@ -81,6 +86,32 @@ async def drop_photo(page: Page, content: bytes = RED_SHOES, name: str = "droppe
     async with answered(page):
         await page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
         await page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+
+
+async def drag_frame(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """In the panel over a photo, drag from one place of it to another, both in fractions."""
+    area = await page.locator(".stage").bounding_box()
+    assert area is not None
+    places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
+    await page.mouse.move(*places[0])
+    await page.mouse.down()
+    await page.mouse.move(*places[1], steps=3)
+    await page.mouse.up()
+
+
+async def use_part(page: Page) -> None:
+    """Take the part that is framed and wait for its hits."""
+    async with answered(page):
+        await page.get_by_role("button", name="Use this part").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def copied_link(page: Page) -> str:
+    """Share what is shown; the link that the clipboard has then."""
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.get_by_role("button", name="Share").click()
+    await expect(page.locator(".toast")).to_contain_text("Link copied")
+    return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
 async def paste_photo(page: Page, content: bytes = RED_SHOES, name: str = "image.png") -> None:

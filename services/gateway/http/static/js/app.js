@@ -28,10 +28,12 @@ let state = address.read();
 // What is on the screen: the question that was answered, and its last answer.
 let answered = "";
 let response = null;
+// Why there is nothing to search, as long as that is so.
+let hindrance = null;
 // What led to a product: the focus returns to it.
 let opener = null;
 
-/** What the parts of the page can have done; see docs/architecture.md. */
+/** What the parts of the page can have done; see docs/page.md. */
 const actions = {
   /** A new query: filters of the one before would only surprise. */
   ask(change) {
@@ -119,7 +121,7 @@ async function show({ seen = null, isBack = false, scroll = 0 } = {}) {
   document.title = titleOf(state);
   if (catalogs.length && !current()) return showUnknownCatalog();
   // An address without a catalogue waits until it is known which there are.
-  if (!state.catalog) return;
+  if (!state.catalog) return hindrance ? showHindrance() : undefined;
   if (state.item) {
     showOnly("product");
     const shown = product.show(state, seen ?? seenIn(question, state.item));
@@ -233,20 +235,22 @@ function listen() {
   });
 }
 
+function showHindrance() {
+  showOnly("columns");
+  results.fail(hindrance, { [RETRY]: [[t("problem.retry"), () => location.reload()]] });
+}
+
 async function start() {
-  const reload = { [RETRY]: [[t("problem.retry"), () => location.reload()]] };
   try {
     catalogs = await visibleCatalogs(state.catalog);
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;
-    showOnly("columns");
-    results.fail(error, reload);
-    return;
+    hindrance = error;
+    return showHindrance();
   }
   if (!catalogs.length) {
-    showOnly("columns");
-    results.fail({ title: t("catalogue.none"), detail: t("catalogue.index") }, reload);
-    return;
+    hindrance = { title: t("catalogue.none"), detail: t("catalogue.index") };
+    return showHindrance();
   }
   const typed = form.typed();
   state = address.read();

@@ -63,6 +63,9 @@ export function speak(code) {
 /** A number as the language writes it, with as many decimals as there are, `digits` at most. */
 export const number = (value, digits = 0) => value.toLocaleString(locale, { maximumFractionDigits: digits });
 
+/** A number that may be a year or a size: without marks between its thousands. */
+export const measure = (value) => value.toLocaleString(locale, { maximumFractionDigits: 6, useGrouping: false });
+
 /** A number with exactly so many decimals. */
 export const fixed = (value, digits) =>
   value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -8,17 +8,25 @@ function partsOf(state) {
     ...(state.photo ? [{ image: state.box ? { box: state.box } : {} }] : []),
     ...state.like.map((product) => ({ product })),
   ];
-  const words = state.words ? [{ text: state.words }] : [];
-  // Beside pictures, words have the share that the visitor gives them; either way something must be left of both.
-  const share = Math.min(0.99, Math.max(0.01, state.mix / 100));
-  const weighted = (parts, weight) => parts.map((part) => ({ ...part, weight }));
-  const wanted = pictures.length && words.length ? [...weighted(pictures, 1 - share), ...weighted(words, share)] : [...pictures, ...words];
-  const least = Math.min(...wanted.map((part) => part.weight ?? 1));
-  return [...wanted, ...state.unlike.map((product) => ({ product, weight: -UNLIKE * least }))];
+  // Words that are to count for nothing are left out: the kind and the colour that they name would count at any weight.
+  const words = state.words && (state.mix > 0 || !pictures.length) ? [{ text: state.words }] : [];
+  const isMixed = pictures.length > 0 && words.length > 0;
+  // Beside pictures, words have the share that the visitor gives them. Pictures stay: the profile may be one of theirs.
+  const share = isMixed ? Math.min(0.99, state.mix / 100) : Number(!pictures.length);
+  const each = (1 - share) / pictures.length;
+  const unliked = unlikedWeight(pictures.length ? 1 - share : share, state.unlike.length);
+  return [
+    ...pictures.map((part) => ({ ...part, weight: each })),
+    ...words.map((part) => ({ ...part, weight: share })),
+    ...state.unlike.map((product) => ({ product, weight: -unliked })),
+  ];
 }
 
-// How much a product that is not wanted counts against one that is.
-const UNLIKE = 0.5;
+/**
+ * How much each of `count` products that are not wanted counts against what is wanted, which has `weight` in all: half
+ * as much, and all of them together less than that, or their opposite would be searched for.
+ */
+const unlikedWeight = (weight, count) => weight * Math.min(0.5, 0.8 / count);
 
 /** The filter of a request, or null when none is set. */
 export function filterOf(state) {

@@ -1,7 +1,7 @@
 // What is known of a product or of a query, as lists of names and values.
 
 import { element } from "/js/dom.js";
-import { alternatives, number, percent, t } from "/js/messages.js";
+import { alternatives, measure, percent, t } from "/js/messages.js";
 import { plain, spoken } from "/js/products.js";
 
 // What is hardly believed is no understanding.
@@ -29,7 +29,7 @@ export function stated(product) {
 /** A value as text, or as a link where it is an address of the web. */
 function written(value) {
   const told = plain(value);
-  if (typeof told === "number") return number(told, 2);
+  if (typeof told === "number") return measure(told);
   if (typeof told === "boolean") return t(told ? "facts.yes" : "facts.no");
   return linked(told) ?? told;
 }

@@ -3,15 +3,13 @@
 import * as api from "/js/api.js";
 import { element } from "/js/dom.js";
 import { icon } from "/js/icons.js";
+import { follow } from "/js/links.js";
 import { t } from "/js/messages.js";
 import { showWhy } from "/js/product/why.js";
 import { badge, idOf, picture, priceOf, titleOf, valuesOf } from "/js/products.js";
 import { addressOf, MAX_PARTS, partCount } from "/js/state.js";
 
 const FACTS = ["gender", "colour"];
-
-/** Whether a click is for this page; with a key held, or of another button, it is for the browser. */
-const isPlain = (event) => event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
 
 /**
  * A card for a hit of `response`, the answer to `state`.
@@ -25,9 +23,7 @@ export function hitCard(hit, { response, state, place, isEager, actions }) {
   const tell = (kind) => api.recordFeedback(state.catalog, response.query_id, id, `FEEDBACK_KIND_${kind}`, place);
 
   const link = element("a", { className: "title", href: addressOf({ ...state, item: id }), title }, element("span", {}, title));
-  link.addEventListener("click", (event) => {
-    if (!isPlain(event)) return;
-    event.preventDefault();
+  follow(link, () => {
     tell("CLICK");
     actions.open(id, { hit, response, place });
   });

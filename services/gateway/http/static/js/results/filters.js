@@ -26,11 +26,16 @@ export class Filters {
     this.form.addEventListener("submit", (event) => event.preventDefault());
 
     this.set = element("span", { className: "set-count", "aria-hidden": "true" });
-    this.open = element("button", { type: "button", className: "open-filters", "aria-haspopup": "dialog" }, icon("filter"), element("span", { "aria-hidden": "true" }, t("filters.title")), this.set);
+    this.open = element(
+      "button",
+      { type: "button", className: "open-filters", "aria-haspopup": "dialog" },
+      icon("filter"), element("span", { "aria-hidden": "true" }, t("filters.title")), this.set,
+    );
     this.open.addEventListener("click", () => this.sheet.showModal());
     this.done = element("button", { type: "button", className: "primary" });
     const close = element("button", { type: "button", className: "icon sheet-close", "aria-label": t("filters.close") }, icon("close"));
-    this.sheet = element("dialog", { className: "filter-sheet", "aria-label": t("filters.title") }, close, element("div", { className: "sheet-foot" }, this.done));
+    this.foot = element("div", { className: "sheet-foot" }, this.done);
+    this.sheet = element("dialog", { className: "filter-sheet", "aria-label": t("filters.title") }, close, this.foot);
     for (const way of [this.done, close]) way.addEventListener("click", () => this.sheet.close());
     this.sheet.addEventListener("click", (event) => event.target === this.sheet && this.sheet.close());
     this.place.append(this.open, this.sheet);
@@ -41,7 +46,7 @@ export class Filters {
   /** Puts the form where the screen has room for it. */
   settle() {
     if (this.sheet.open && !NARROW.matches) this.sheet.close();
-    if (NARROW.matches) this.sheet.querySelector(".sheet-foot").before(this.form);
+    if (NARROW.matches) this.foot.before(this.form);
     else this.place.append(this.form);
   }
 

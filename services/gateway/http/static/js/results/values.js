@@ -18,7 +18,8 @@ export class ValueFilter {
     const name = spoken(attribute);
     Object.assign(this, { attribute, toggle, name, isExpanded: false, rows: new Map(), counts: new Map(), chosen: [] });
     const guessed = attribute.startsWith(INFERRED) ? element("span", { className: "guessed" }, t("filters.guessed")) : null;
-    this.find = element("input", { type: "text", className: "find", hidden: true, autocomplete: "off", "aria-label": t("filters.find", { name }), placeholder: t("filters.find", { name }) });
+    const find = t("filters.find", { name });
+    this.find = element("input", { type: "text", className: "find", hidden: true, autocomplete: "off", "aria-label": find, placeholder: find });
     this.list = element("ul", { className: "options" });
     this.none = element("p", { className: "quiet", "aria-live": "polite" });
     this.all = element("button", { type: "button", className: "all", hidden: true });

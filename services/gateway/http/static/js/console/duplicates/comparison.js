@@ -2,7 +2,7 @@
 
 import { element } from "/js/dom.js";
 import { icon } from "/js/icons.js";
-import { number, price, t } from "/js/messages.js";
+import { measure, price, t } from "/js/messages.js";
 import { idOf, picture, spoken, titleOf, valuesOf } from "/js/products.js";
 
 const PRICE = "price";
@@ -11,7 +11,7 @@ const PRICE = "price";
 function told(product, name) {
   const words = (value) => {
     if (typeof value === "boolean") return t(value ? "duplicates.yes" : "duplicates.no");
-    return typeof value === "number" ? (name === PRICE ? price(value) : number(value, 6)) : value;
+    return typeof value === "number" ? (name === PRICE ? price(value) : measure(value)) : value;
   };
   return valuesOf(product, name).map(words).join(", ");
 }

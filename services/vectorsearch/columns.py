@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -142,10 +141,10 @@ class Column:
             # A level that ends before others has the first of the slots.
             its = table[level[:reach][passing[:reach]]]
             row[: len(its)] = its
-        # Of a slot's numbers in one range the first counts.
+        # Of a slot's numbers in one range the first counts: equal ones are neighbours once they are in order.
+        places.sort(axis=0)
         counts = places >= 0
-        for earlier, later in combinations(range(len(places)), 2):
-            counts[later] &= places[later] != places[earlier]
+        counts[1:] &= places[1:] != places[:-1]
         totals = np.bincount(places[counts], minlength=1)
         found = np.flatnonzero(totals)
         return [

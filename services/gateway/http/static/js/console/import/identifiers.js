@@ -2,7 +2,7 @@
 
 import { sha256 } from "/js/console/import/sha256.js";
 
-const PRODUCT_ID = /^[A-Za-z0-9._~-]{1,128}$/;
+const PRODUCT_ID = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
 
 /** A text as a product's id: itself, or the usable parts of it with a digest behind, the same in every import. */
 export function productId(text) {

@@ -45,8 +45,8 @@ class RowProblem:
 def product_id(text: str) -> str:
     """`text` itself where it can be a product's id: 1 to 128 of `A-Z a-z 0-9 . _ ~ -`.
 
-    Of anything else, and of `.` and `..`, the usable parts, joined by hyphens, with the first twelve digits of its
-    SHA-256 behind them: the same text has the same id in every run, and two texts do not share one.
+    Of anything else, and of `.` and `..`, the usable parts, joined by hyphens, with the first twelve digits
+    of its SHA-256 behind them: the same text has the same id in every run, and two texts do not share one.
     """
     if _PRODUCT_ID.fullmatch(text):
         return text

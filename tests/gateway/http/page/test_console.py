@@ -134,6 +134,7 @@ async def test_shards_are_a_table(page: Page) -> None:
     await open_console(page)
     table = page.get_by_role("table", name="Shards and their replicas")
     await expect(table.get_by_role("row")).to_have_count(5)
+    await expect(page.get_by_text("Products and photos are those of all catalogues")).to_be_visible()
     row = table.get_by_role("row", name=re.compile(r"10\.0\.0\.2"))
     await expect(row.get_by_role("cell")).to_have_text(
         ["In use", "1 of 2", "Catching up", "318 changes", "0", "3,300", "3,480", "23 MB", "sq8"]
@@ -265,7 +266,13 @@ async def test_a_generation_is_built_after_asking(page: Page, site: Site) -> Non
     build = page.get_by_role("button", name="Build a new one")
     await build.click()
     dialog = page.get_by_role("dialog", name="Build a new generation?")
-    await expect(dialog).to_contain_text("All 60 products are embedded again")
+    for sentence in (
+        "All 60 products are embedded again",
+        "may take hours",
+        "It goes on in the background, and searches go on with g1",
+        "has the same models already, this is refused",
+    ):
+        await expect(dialog).to_contain_text(sentence)
     await expect_accessible(page)
     await page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
@@ -366,6 +373,19 @@ async def test_another_catalogue_is_chosen(page: Page) -> None:
     await expect(page.get_by_label("Catalogue")).to_have_value("other")
 
 
+async def test_the_way_to_the_shop_keeps_the_catalogue(page: Page) -> None:
+    """The link and the brand lead to the catalogue that is chosen, also after another choice."""
+    await open_console(page)
+    ways = [page.get_by_role("link", name="Shop", exact=True), page.get_by_role("link", name="Vitrine")]
+    for way in ways:
+        await expect(way).to_have_attribute("href", "/?catalog=demo")
+    await page.get_by_label("Catalogue").select_option("other")
+    for way in ways:
+        await expect(way).to_have_attribute("href", "/?catalog=other")
+    await ways[0].click()
+    await expect(page.locator("#catalog")).to_have_value("other")
+
+
 async def test_without_a_catalogue_the_mesh_is_told_all_the_same(page: Page, site: Site) -> None:
     """The first catalogue is offered to be made, and the shards are shown."""
     site.flows.catalog.ids = []
@@ -449,7 +469,7 @@ async def test_another_key_can_be_used(page: Page, site: Site) -> None:
 
 
 async def test_a_phone_needs_no_scrolling_sideways(page: Page, site: Site) -> None:
-    """On a narrow screen no view is wider than the screen, and the view's own tab is in sight."""
+    """On a narrow screen no view is wider than the screen, and the tabs of all views are in sight."""
     problem = "EMBEDDER_UNAVAILABLE: " + "x" * 90
     add_generation(site, "g2", catalog_pb2.GENERATION_STATE_BUILDING, problem=problem)
     await page.set_viewport_size({"width": 390, "height": 844})
@@ -457,7 +477,8 @@ async def test_a_phone_needs_no_scrolling_sideways(page: Page, site: Site) -> No
         await open_console(page, view)
         await page.wait_for_load_state("networkidle")
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390, view
-        await expect(page.locator("#tabs [aria-current=page]")).to_be_in_viewport(ratio=0.9)
+        for tab in await page.locator("#tabs a").all():
+            await expect(tab).to_be_in_viewport(ratio=0.9)
 
 
 async def test_numbers_and_words_are_those_of_the_language(browser: Browser, site: Site) -> None:

@@ -215,3 +215,14 @@ async def test_groups_are_unions_of_pairs(page: Page) -> None:
         [["d", "e"], ["p1", "p1"], 1],
         [["a", "b", "c", "d2"], ["p0", "p2", "p2", "p3"], 0.97],
     ]
+
+
+async def test_the_same_photo_is_no_good_news(page: Page, site: Site) -> None:
+    """What is likely a mistake does not have the colour of what is well."""
+    del site.flows.catalog.stock["catalogs/demo/products/shirt-blue-men"]
+    await open_duplicates(page)
+    badge = groups(page).first.locator(".badge")
+    await expect(badge).to_have_text("The same photo")
+    well = await page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--high')")
+    await expect(badge).not_to_have_css("color", well)
+    assert "high" not in ((await badge.get_attribute("class")) or "")

@@ -98,7 +98,7 @@ async def test_a_folder_is_looked_through_and_written(page: Page, site: Site, tm
     assert [value.number for value in first.attributes["price"].values] == [59.9]
     shop_link = page.get_by_role("link", name="Open the shop")
     await expect(shop_link).to_have_attribute("href", "/?catalog=demo")
-    await expect(page.get_by_role("heading", name="The import is done")).to_be_focused()
+    await expect(page.get_by_role("heading", name="The import into demo is done")).to_be_focused()
 
 
 async def test_a_known_table_needs_no_choice(page: Page, site: Site) -> None:
@@ -252,7 +252,7 @@ async def test_an_import_pauses_goes_on_and_stops(page: Page, site: Site, tmp_pa
     await page.get_by_role("button", name="Continue").click()
     await page.get_by_role("button", name="Stop").click()
     flow(site).answers.set()
-    await expect(page.get_by_role("heading", name="The import was stopped")).to_be_focused()
+    await expect(page.get_by_role("heading", name="The import into demo was stopped")).to_be_focused()
     await expect(page.get_by_text("Import the same files again to go on")).to_be_visible()
     assert len(written(site)) < 100
 
@@ -306,7 +306,7 @@ async def test_a_new_catalogue_is_made(page: Page, site: Site, tmp_path: Path) -
     await page.get_by_role("radio", name="Into a new one called").check()
     name = page.get_by_label("Name of the new catalogue")
     for wrong, reason in (
-        ("Herbst 26", "lower-case letters"),
+        ("-herbst", "lower-case letters"),
         ("", "lower-case letters"),
         ("demo", "already"),
     ):
@@ -328,7 +328,7 @@ async def test_a_table_without_ids_or_photos_says_so(page: Page, tmp_path: Path)
     await expect(page.get_by_text("Choose which column holds the IDs or the photos")).to_be_visible()
     await expect(page.get_by_role("button", name="Nothing to import")).to_be_disabled()
     await column(page, "Bild").select_option("image")
-    await expect(page.get_by_role("button", name="Import 1 product")).to_be_enabled()
+    await expect(page.get_by_role("button", name="Import 1 product into demo")).to_be_enabled()
 
 
 async def test_files_that_hold_nothing_are_refused_in_words(page: Page) -> None:
@@ -382,7 +382,7 @@ async def test_every_step_is_accessible(page: Page, site: Site, tmp_path: Path) 
     await choose_folder(
         page, shop(tmp_path, [line(1), line(2), line(3, "no")], "id;title;image;colour;price")
     )
-    await expect(page.get_by_role("button", name="Import 2 products")).to_be_enabled()
+    await expect(page.get_by_role("button", name="Import 2 products into demo")).to_be_enabled()
     await expect_accessible(page)
     flow(site).answers.clear()
     await begin(page)
@@ -391,3 +391,50 @@ async def test_every_step_is_accessible(page: Page, site: Site, tmp_path: Path) 
     flow(site).answers.set()
     await ended(page, 1, 0, 2)
     await expect_accessible(page)
+
+
+async def test_the_name_of_a_new_catalogue_is_made_right_as_one_types(page: Page, tmp_path: Path) -> None:
+    """Choosing its field, or the option, chooses both; the rule is told, and the button says where to."""
+    await open_import(page)
+    await choose_folder(page, shop(tmp_path, [line(1)], "id;title;image;colour;price"))
+    go = page.get_by_role("button", name="Import ")
+    await expect(go).to_have_text("Import 1 product into demo")
+    name = page.get_by_label("Name of the new catalogue")
+    await expect(name).to_have_accessible_description("Lower-case letters, digits and hyphens")
+    await name.click()
+    fresh = page.get_by_role("radio", name="Into a new one called")
+    await expect(fresh).to_be_checked()
+    await expect(go).to_have_text("Import 1 product into a new catalogue")
+    await page.keyboard.type("Herbst 26")
+    await expect(name).to_have_value("herbst-26")
+    await expect(go).to_have_text("Import 1 product into herbst-26")
+    await page.get_by_label("Catalogue to import into").click()
+    await expect(fresh).not_to_be_checked()
+    await expect(go).to_have_text("Import 1 product into demo")
+    await fresh.check()
+    await expect(name).to_be_focused()
+
+
+async def test_no_catalogue_is_written_into_unawares(page: Page, tmp_path: Path) -> None:
+    """Without one in the address a new one is meant; the Tab key alone chooses nothing else."""
+    await page.goto("/console/#import")
+    await choose_folder(page, shop(tmp_path, [line(1)], "id;title;image;colour;price"))
+    await expect(page.get_by_role("radio", name="Into a new one called")).to_be_checked()
+    await expect(page.get_by_role("button", name="Import 1 product into a new catalogue")).to_be_enabled()
+    await page.get_by_role("radio", name="Into the catalogue").check()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_label("Catalogue to import into")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("radio", name="Into the catalogue")).to_be_checked()
+
+
+async def test_nothing_failed_is_no_alarm(page: Page, tmp_path: Path) -> None:
+    """Only a number of failures has the colour of one."""
+    await open_import(page)
+    await choose_folder(page, shop(tmp_path, [line(1)], "id;title;image;colour;price"))
+    await begin(page)
+    await ended(page, 1, 0, 0)
+    colours = await page.locator(".import-counts dd").evaluate_all(
+        "(counts) => counts.map((count) => getComputedStyle(count).color)"
+    )
+    assert colours[2] == colours[1] != colours[0]

@@ -31,6 +31,8 @@ MARKDOWN = {
     "2 * 3 * 4": "<p>2 * 3 * 4</p>",
     "`a*b*` and ``c`d``": "<p><code>a*b*</code> and <code>c`d</code></p>",
     "\\*a\\* and \\[b\\](c)": "<p>*a* and [b](c)</p>",
+    "``a` b `c``": "<p><code>a` b `c</code></p>",
+    "``a` and `b`": "<p>``a<code>and</code>b`</p>",
     "unclosed **bold and `code": "<p>unclosed **bold and `code</p>",
     "[a](https://example.org/b)": '<p><a href="https://example.org/b" rel="noreferrer">a</a></p>',
     "<https://example.org>": '<p><a href="https://example.org" rel="noreferrer">https://example.org</a></p>',
@@ -76,6 +78,24 @@ async def test_each_space_has_a_card(page: Page) -> None:
     await expect(its).to_contain_text("mean 123.68 / 116.78 / 103.94, spread 1 / 1 / 1")
     await expect(its).to_contain_text(DIGESTS["resnet50"][:12])
     await expect(its).not_to_contain_text(DIGESTS["resnet50"])
+
+
+async def test_a_tile_begins_with_what_the_model_is_good_for(page: Page, site: Site) -> None:
+    """The first paragraph of its card stands above the figures, and the card goes on from there."""
+    site.flows.status.models[0].card = "# ResNet50\n\nWhat it *looks* like.\n\n## What it is\n\nA network."
+    await open_models(page)
+    its = model(page, "resnet50")
+    await expect(its.locator(".panel-head + p")).to_have_text("What it looks like.")
+    await its.locator("summary").click()
+    await expect(its.locator(".prose p")).to_have_text(["A network."])
+
+
+async def test_an_open_card_leaves_no_hole_beside_it(page: Page) -> None:
+    """Every model has the row for itself."""
+    await open_models(page)
+    widths = await page.get_by_role("article").evaluate_all("(all) => all.map((one) => one.offsetWidth)")
+    room = await page.locator(".models").evaluate("(models) => models.clientWidth")
+    assert set(widths) == {room}
 
 
 async def test_a_model_without_weights_says_why(page: Page) -> None:
@@ -153,5 +173,6 @@ async def test_tables_of_markdown(page: Page) -> None:
 
 async def test_markdown_of_any_text_is_done(page: Page) -> None:
     """No text of a card's size, however odd, keeps the page busy or fails."""
-    for piece in ["**", "*a", "[", "`", "- ", "> ", ">\n\n", "1. ", "|", "_a", "\\", "<https://"]:
+    for piece in ["**", "*a", "[", "`", "`a``b", "- ", "> ", ">\n\n", "1. ", "|", "_a", "\\", "<https://"]:
         assert await html(page, piece * (16_384 // len(piece)))
+    assert await html(page, " ".join("`" * length for length in range(1, 180)))

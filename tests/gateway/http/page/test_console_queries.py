@@ -65,10 +65,10 @@ async def test_the_sum_is_in_figures(page: Page, site: Site) -> None:
         ("Found nothing", "12%"),
         ("From the cache", "38%"),
         ("Incomplete", "1%"),
-        ("Led somewhere", "18%"),
-        ("Half faster than", "22\u00a0ms"),
-        ("95 of 100 faster than", "88\u00a0ms"),
-        ("99 of 100 faster than", "1.2\u00a0s"),
+        ("Led to a click or purchase", "18%"),
+        ("Half took less than", "22\u00a0ms"),
+        ("95 of 100 took less than", "88\u00a0ms"),
+        ("99 of 100 took less than", "1.2\u00a0s"),
         ("Mean reciprocal rank", "0.41"),
     ):
         await expect(figure(page, name)).to_have_text(re.compile("^" + re.escape(value)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import io
@@ -147,8 +148,11 @@ async def test_columns_are_taken_for_the_same(page: Page) -> None:
     names = [alias for aliases in columns.ALIASES.values() for alias in aliases]
     names += ["Base Colour", "imageUrl2", "image-3", "additional_image_link", "width", "2nd", "größe", ""]
     names += ["PRODUCTID", "subCategory", "source_id", "attributes", "ID"]
+    # What every object has, and every table may name a column.
+    names += ["constructor", "valueOf", "__proto__"]
     headers = [draw.choices(names, k=draw.randint(1, 12)) for _ in range(CASES)]
     headers.append([f"extra{number}" for number in range(100)])
+    headers.append(["id", "constructor"])
     script = f"""async (headers) => {{
       const {{ assign, knownColumns, rolesOf }} = await import("{MODULES}/columns.js");
       const known = await knownColumns();
@@ -277,6 +281,58 @@ async def test_json_lines_are_read_alike(page: Page, tmp_path: Path) -> None:
     (folder / "shop.jsonl").write_bytes(content)
     products = await expect_same(page, folder)
     assert [product["id"] for product in products] == ["4711", "900719925474099312", "c", "d", "e"]
+
+
+async def test_a_line_with_very_many_values_is_read(page: Page) -> None:
+    """However long a list is, each of its values is looked at but once."""
+    script = f"""async () => {{
+      const {{ objects }} = await import("{MODULES}/jsonl.js");
+      const line = '{{"sizes": [' + "1,".repeat(1_000_000) + "2]}}";
+      const [[number, found]] = objects(new TextEncoder().encode(line));
+      return [number, found.get("sizes").length];
+    }}"""
+    async with asyncio.timeout(60):
+        assert await page.evaluate(script) == [1, 1_000_001]
+
+
+async def test_a_product_of_very_many_rows_is_read(page: Page) -> None:
+    """However many rows a product has, they are gathered in one go."""
+    script = f"""async () => {{
+      const {{ TableSource }} = await import("{MODULES}/rows.js");
+      const {{ knownColumns }} = await import("{MODULES}/columns.js");
+      const count = 400_000;
+      const table = {{
+        *rows() {{
+          for (let row = 2; row < count + 2; row += 1) yield [row, ["a", "a.jpg"]];
+        }},
+      }};
+      const source = new TableSource(table, new Map([["id", 0], ["image", 1]]), null, await knownColumns());
+      await source.survey();
+      return [source.total, source.furtherRows];
+    }}"""
+    async with asyncio.timeout(60):
+        assert await page.evaluate(script) == [1, 399_999]
+
+
+async def test_other_work_comes_between_lines(page: Page) -> None:
+    """While the names in a large file of lines are gathered, the page answers."""
+    script = f"""async () => {{
+      const {{ readTable }} = await import("{MODULES}/tables.js");
+      const {{ knownColumns }} = await import("{MODULES}/columns.js");
+      const known = await knownColumns();
+      const file = new File(['{{"id": "a", "image": "a.jpg"}}\\n'.repeat(200_000)], "shop.jsonl");
+      let turns = 0;
+      let isGoing = true;
+      const turn = () => setTimeout(() => {{
+        turns += 1;
+        if (isGoing) turn();
+      }});
+      turn();
+      const {{ headers }} = await readTable(file, known);
+      isGoing = false;
+      return [headers, turns > 5];
+    }}"""
+    assert await page.evaluate(script) == [["id", "image"], True]
 
 
 async def test_photos_alone_are_read_alike(page: Page, tmp_path: Path) -> None:

@@ -160,6 +160,53 @@ async def test_a_reversed_range_is_told_in_place(page: Page, site: Site) -> None
     assert len(site.search.requests) == asked + 2
 
 
+async def test_a_price_is_taken_when_one_stops_typing(page: Page, site: Site) -> None:
+    """Neither Enter nor leaving the field is needed; what was sent is not sent again by them."""
+    await search_words(page, "shoes")
+    await page.clock.install()
+    await page.get_by_label("Price to").press_sequentially("20")
+    await page.clock.run_for(500)
+    asked = len(site.search.requests)
+    await page.clock.run_for(200)
+    await expect(page.get_by_role("button", name="Remove the filter Price up to 20")).to_be_visible()
+    await settled(page, 7)
+    assert len(site.search.requests) == asked + 1
+    await page.get_by_label("Price to").press("Enter")
+    await page.get_by_label("Price to").blur()
+    await page.clock.run_for(1000)
+    assert len(site.search.requests) == asked + 1
+
+
+async def test_a_range_is_told_to_be_reversed_after_a_pause(page: Page) -> None:
+    """Whoever types 70 after from 50 passes 7 on the way, which is no mistake."""
+    await page.goto("/?catalog=demo&q=shoes&min=50")
+    await settled(page, 24)
+    await page.clock.install()
+    field = page.get_by_label("Price to")
+    await field.press_sequentially("7")
+    await page.clock.run_for(500)
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await page.clock.run_for(200)
+    await expect(page.get_by_role("alert")).to_have_text("“From” is more than “to”.")
+    await field.press_sequentially("0")
+    await page.clock.run_for(700)
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await settled(page, 14)
+
+
+async def test_the_filters_come_in_their_order_and_flow_with_the_page(page: Page) -> None:
+    """Gender first, then price; all are in the page's own length, and nothing in them scrolls by itself."""
+    await answer_facets(page, many_colours)
+    await search_words(page, "shoes")
+    await expect(page.locator(".filter-form legend")).to_have_text(["Gender", "Price", "Category", "Colour"])
+    await page.get_by_role("button", name="All 20").click()
+    overflows = await page.locator(".filter-form, .filter-form *").evaluate_all(
+        "(nodes) => nodes.map((node) => getComputedStyle(node).overflowY)"
+    )
+    assert not {"auto", "scroll"} & set(overflows)
+    await expect(page.get_by_text("Counts are of the whole catalogue.")).to_be_visible()
+
+
 async def test_bars_show_the_prices_and_set_the_range(page: Page) -> None:
     """The bars are as high as their counts, choose their range, and give it back."""
     await search_words(page, "shoes")
@@ -167,11 +214,12 @@ async def test_bars_show_the_prices_and_set_the_range(page: Page) -> None:
     await expect(bars).to_have_count(6)
     heights = await page.locator(".bar-fill").evaluate_all("(bars) => bars.map((bar) => bar.style.height)")
     assert heights[-1] == "100%"
-    await expect(page.get_by_text("From 10 to 100 here")).to_be_visible()
+    await expect(page.get_by_text("Prices here: 10 to 100")).to_be_visible()
     await expect(bars.nth(3)).to_have_attribute("title", "30 to 50: 13 products")
     await bars.nth(3).click()
     await expect(page.get_by_label("Price from")).to_have_value("30")
-    await expect(page.get_by_label("Price to")).to_have_value("50")
+    # A range is without its upper end, a filter with both.
+    await expect(page.get_by_label("Price to")).to_have_value("49.99")
     await settled(page, 13)
     await expect(page.locator(".bar-slot.within")).to_have_count(1)
     await bars.nth(3).click()
@@ -262,7 +310,7 @@ async def test_on_a_phone_the_filters_are_a_sheet(page: Page) -> None:
     opener = page.get_by_role("button", name="Filters")
     await opener.click()
     sheet = page.get_by_role("dialog", name="Filters")
-    await expect(sheet.get_by_role("button", name="Show more than 24 products")).to_be_visible()
+    await expect(sheet.get_by_role("button", name="Show 24+ products")).to_be_visible()
     await sheet.get_by_role("checkbox", name="Women").check()
     await sheet.get_by_role("button", name="Show 20 products").click()
     await expect(sheet).to_be_hidden()
@@ -302,3 +350,65 @@ async def test_a_screen_that_is_turned_has_the_filters_beside_the_hits(page: Pag
     await expect(page.get_by_role("checkbox", name="Women")).to_be_visible()
     await page.set_viewport_size(PHONE)
     await expect(page.get_by_role("checkbox", name="Women")).to_be_hidden()
+
+
+async def test_chips_have_the_order_of_the_filters(page: Page) -> None:
+    """Whatever was clicked first, and the same after a reload and on the way back, without asking again."""
+    await search_words(page, "shoes")
+    for name in ("Red", "Footwear", "Women"):
+        await page.get_by_role("checkbox", name=name).check()
+        await expect(page.get_by_role("button", name=f"Remove the filter {name}")).to_be_visible()
+    await page.get_by_label("Price to").fill("90")
+    chips = page.get_by_role("list", name="Filters that are set").get_by_role("button")
+    names = ["Women", "Price up to 90", "Footwear", "Red"]
+    await expect(chips).to_have_text(names)
+    await page.reload()
+    await expect(chips).to_have_text(names)
+
+
+@pytest.mark.parametrize("typed", ["49,50", "49.50", " 49,50 "])
+async def test_prices_are_read_with_a_comma_or_a_point(page: Page, typed: str) -> None:
+    """Both mean the same, and the address has a point."""
+    await search_words(page, "shoes")
+    await page.get_by_label("Price to").fill(typed)
+    await page.get_by_label("Price to").press("Enter")
+    await expect(page.get_by_role("button", name="Remove the filter Price up to 49.50")).to_be_visible()
+    assert "max=49.50" in page.url
+
+
+async def test_prices_are_shown_as_the_language_writes_them(page: Page) -> None:
+    """In German there is a comma in the field, whichever way it was typed."""
+    await page.evaluate("localStorage.setItem('language', 'de')")
+    await page.goto("/?catalog=demo&q=shoes&max=49.50")
+    field = page.get_by_role("textbox", name="Preis bis")
+    await expect(field).to_have_value("49,50")
+
+
+async def test_what_is_no_price_is_told(page: Page, site: Site) -> None:
+    """Beside the fields, and nothing is asked for."""
+    await search_words(page, "shoes")
+    asked = len(site.search.requests)
+    await page.get_by_label("Price to").fill("cheap")
+    await page.get_by_label("Price to").press("Enter")
+    await expect(page.get_by_role("alert")).to_have_text("Please write a price such as 49.50.")
+    await expect(page.get_by_label("Price to")).to_have_attribute("aria-invalid", "true")
+    assert len(site.search.requests) == asked
+
+
+async def test_the_sheets_button_tells_no_number_that_is_past(page: Page) -> None:
+    """Between a choice and its answer it is not known how many products pass."""
+    await page.set_viewport_size(PHONE)
+    await search_words(page, "shoes")
+    await page.get_by_role("button", name="Filters").click()
+    sheet = page.get_by_role("dialog", name="Filters")
+    released = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    await page.route("**:search", hold)
+    await sheet.get_by_role("checkbox", name="Women").check()
+    await expect(sheet.get_by_role("button", name="Show products", exact=True)).to_be_visible()
+    released.set()
+    await expect(sheet.get_by_role("button", name="Show 20 products")).to_be_visible()

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import choose_photo, hits_shown, search_words
+from tests.gateway.http.page.visits import all_done, choose_photo, hits_shown, hold_back, search_words
 from vitrine.v1 import search_pb2
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
@@ -119,13 +119,18 @@ async def test_all_pages_that_were_seen_come_back(page: Page, site: Site) -> Non
 async def test_a_search_that_is_under_way_makes_way_for_the_one_before(page: Page) -> None:
     """Going back while an answer is awaited shows the hits before; the late answer changes nothing."""
     await search_words(page, "red shoes")
-    await page.route("**:search", lambda _: None)
+    held = await hold_back(page, "**:search")
     await page.get_by_role("searchbox").fill("blue bag")
-    await page.keyboard.press("Enter")
+    async with page.expect_request("**:search"):
+        await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile("blue"))
     await page.go_back()
     await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
+    await held[0].fulfill(response=await held[0].fetch())
+    await all_done(page)
+    await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
     await expect(page.locator("#grid.stale")).to_have_count(0)
+    assert len(held) == 1
 
 
 async def test_a_reload_keeps_photo_and_place(page: Page, site: Site) -> None:
@@ -137,7 +142,7 @@ async def test_a_reload_keeps_photo_and_place(page: Page, site: Site) -> None:
     await scrolled(page, 250)
     first, second = questions(site)
     assert second.parts[0].image.content == first.parts[0].image.content
-    assert page.url.endswith("/?catalog=demo")
+    assert page.url.endswith("/?catalog=demo&photo=1")
 
 
 async def test_photos_before_come_back_too(page: Page, site: Site) -> None:

@@ -61,7 +61,7 @@ async def test_a_wrong_key_is_told(page: Page, site: Site) -> None:
     """The page asks again and says why, until there is a right one."""
     dialog = await asked_for_key(page, site)
     await give(dialog, "wrong")
-    await expect(dialog).to_contain_text("This key is not valid, or not any more.")
+    await expect(dialog).to_contain_text("This key is not valid, or no longer valid.")
     await expect(dialog.get_by_label("API key")).to_have_attribute("aria-invalid", "true")
     await give(dialog, SECRET)
     await expect(dialog).to_have_count(0)

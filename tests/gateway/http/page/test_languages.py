@@ -57,6 +57,21 @@ async def test_another_language_can_be_chosen(page: Page) -> None:
     await expect(page.locator("html")).to_have_attribute("lang", "fr")
 
 
+@pytest.mark.parametrize(("locale", "word"), [("de-DE", "englisch"), ("fr-FR", "anglais")])
+async def test_words_are_asked_for_in_english(browser: Browser, site: Site, locale: str, word: str) -> None:
+    """Where the page speaks another language the field and the welcome say so, also on a phone."""
+    page = await visit(browser, site, locale, "/?catalog=demo")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    field = page.get_by_role("searchbox")
+    placeholder = await field.get_attribute("placeholder") or ""
+    assert word in placeholder.lower()
+    await expect(page.locator(".pitch p")).to_contain_text(word)
+    # A text as wide as the placeholder is not cut off.
+    await field.fill(placeholder)
+    assert await field.evaluate("(field) => field.scrollWidth <= field.clientWidth")
+    await page.context.close()
+
+
 async def test_a_kept_language_that_there_is_not_is_ignored(page: Page) -> None:
     """What an older page has kept cannot leave this one without words."""
     await page.evaluate("localStorage.setItem('language', 'constructor')")

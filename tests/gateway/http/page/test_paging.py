@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
 
@@ -27,6 +29,9 @@ async def test_pages_come_when_the_end_is_near(page: Page) -> None:
     await expect(page.locator(".hit")).to_have_count(24)
     await scroll_down(page)
     await expect(page.locator(".hit").nth(47)).to_be_attached()
+    await expect(page.locator("#status")).to_have_text(
+        re.compile("The 48 most similar products so far|60 products")
+    )
     await scroll_down(page)
     await expect(page.locator(".hit")).to_have_count(60)
     await expect(page.get_by_text("That is all.")).to_be_visible()

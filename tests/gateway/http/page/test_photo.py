@@ -47,14 +47,36 @@ def sent(site: Site) -> bytes:
 async def test_a_chosen_photo_is_sent_as_it_is(page: Page, site: Site) -> None:
     """A small photo is shown as a part of the query and sent byte for byte."""
     await choose_photo(page)
-    await expect(page.locator(".chip")).to_contain_text("mine.png")
+    await expect(page.locator(".chip")).to_contain_text("Your photo")
     assert sent(site) == RED_SHOES
+
+
+async def test_the_field_shows_the_photo(page: Page) -> None:
+    """Far down in the hits and beside a product, one sees what is searched with; words keep clear of it."""
+    glimpse = page.locator(".glimpse")
+    await expect(glimpse).to_be_hidden()
+    start = "node => parseFloat(getComputedStyle(node).paddingInlineStart)"
+    bare = await page.get_by_role("searchbox").evaluate(start)
+    await choose_photo(page)
+    await expect(glimpse.locator("canvas")).to_be_visible()
+    assert await page.get_by_role("searchbox").evaluate(start) > bare
+    shape = await glimpse.locator("canvas").evaluate("node => node.width / node.height")
+    assert shape == pytest.approx(0.8, abs=0.02)
+    await page.mouse.wheel(0, 3000)
+    await expect(page.locator(".chip")).not_to_be_in_viewport()
+    await expect(glimpse).to_be_in_viewport()
+    await page.locator(".hit .title").first.click()
+    await expect(page.locator("#product h1")).to_be_visible()
+    await expect(page.locator(".chip")).to_be_hidden()
+    await expect(glimpse).to_be_visible()
+    await page.get_by_role("link", name="Vitrine").click()
+    await expect(glimpse).to_be_hidden()
 
 
 async def test_a_dropped_photo_is_searched_with(page: Page, site: Site) -> None:
     """Dropping one anywhere on the page is choosing it."""
     await drop_photo(page)
-    await expect(page.locator(".chip")).to_contain_text("dropped.png")
+    await expect(page.locator(".chip .name")).to_have_attribute("title", "dropped.png")
     assert sent(site) == RED_SHOES
 
 
@@ -123,7 +145,7 @@ async def test_what_the_browser_cannot_decode_is_left_to_the_server(page: Page, 
     async with answered(page):
         await page.get_by_label("Search with a photo").set_input_files(file_of(content, "IMG_1.HEIC", ""))
     assert sent(site) == content
-    await expect(page.locator(".chip")).to_contain_text("IMG_1.HEIC")
+    await expect(page.locator(".chip .name")).to_have_attribute("title", "IMG_1.HEIC")
     await expect(page.get_by_role("button", name="Choose a part")).to_be_hidden()
 
 
@@ -148,7 +170,7 @@ async def test_a_file_chosen_before_the_catalogues_are_known_waits_for_them(page
 async def test_the_same_file_can_be_chosen_again(page: Page) -> None:
     """A photo that was taken away comes back when it is chosen once more."""
     await choose_photo(page)
-    await page.get_by_role("button", name="Remove: mine.png").click()
+    await page.get_by_role("button", name="Remove: Your photo").click()
     await expect(page.locator(".chip")).to_have_count(0)
     await choose_photo(page)
     await expect(page.locator(".chip")).to_have_count(1)
@@ -160,11 +182,11 @@ async def test_a_photo_outlives_a_reload_and_comes_back(page: Page, site: Site) 
     await page.reload()
     await hits_shown(page)
     assert sent(site) == RED_SHOES
-    await page.get_by_role("button", name="Remove: mine.png").click()
+    await page.get_by_role("button", name="Remove: Your photo").click()
     await search_words(page, "bag")
     await page.go_back()
     await page.go_back()
-    await expect(page.locator(".chip")).to_contain_text("mine.png")
+    await expect(page.locator(".chip")).to_contain_text("Your photo")
 
 
 async def test_a_phone_offers_its_camera(browser: Browser, site: Site) -> None:

@@ -42,7 +42,7 @@ async def test_a_hit_opens_its_product(page: Page) -> None:
     stated = product.locator("section", has=page.get_by_role("heading", name="What the shop says"))
     await expect(stated.locator("dt")).to_have_text(["Category", "Colour", "Gender"])
     await expect(stated.locator("dd")).to_have_text(["Footwear", "Red", "Men"])
-    suggested = product.locator("section", has=page.get_by_role("heading", name="What the photo suggests"))
+    suggested = product.locator("section", has=page.get_by_role("heading", name="What its photo suggests"))
     await expect(suggested.locator("dd")).to_have_text(["Footwear (88%)"])
     await expect(page).to_have_title("Red shoes for men · Vitrine")
     await expect(page.locator("#columns")).to_be_hidden()
@@ -132,9 +132,82 @@ async def test_addresses_are_links_and_all_else_is_text(page: Page, site: Site) 
     await expect(link).to_have_attribute("rel", "noopener noreferrer")
     await expect(page.get_by_role("link", name="javascript")).to_have_count(0)
     await expect(page.get_by_text("<b>Canvas</b>")).to_be_visible()
-    facts = page.locator("#product .facts-list").first
+    await page.get_by_text("More details").click()
+    facts = page.locator("#product .facts-section").first
     await expect(facts).to_contain_text("Note")
     await expect(facts).to_contain_text("Veganyes")
+
+
+async def test_what_is_well_known_comes_first(page: Page, site: Site) -> None:
+    """Brand, category and the like in their order; all else unfolds, and values stand below each other."""
+    product = red_shoes(site)
+    for name in ("size", "brand", "zip_kind", "usage"):
+        product.attributes[name].values.add(text=name)
+    await page.goto(LINK)
+    stated = page.locator("#product .facts-section").first
+    names = stated.locator("dt")
+    await expect(names).to_have_text(
+        ["Brand", "Category", "Colour", "Gender", "Occasion", "Size", "Zip kind"]
+    )
+    await expect(names.last).to_be_hidden()
+    await stated.get_by_text("More details").click()
+    await expect(names.last).to_be_visible()
+    boxes = [await one.bounding_box() for one in await page.locator("#product .facts-list dd").all()]
+    assert len({box["x"] for box in boxes if box}) == 1
+
+
+async def test_a_small_photo_is_not_blown_up(page: Page, site: Site) -> None:
+    """It is shown at one and a half times its size at most, without a blank around it, on a phone too."""
+    red_shoes(site).photos[0].width, red_shoes(site).photos[0].height = 160, 200
+    await page.goto(LINK)
+    await product_shown(page)
+    photo, frame = page.locator("#product .big img"), page.locator("#product .big .picture")
+    box, around = await photo.bounding_box(), await frame.bounding_box()
+    assert box is not None
+    assert around is not None
+    assert box["width"] <= 240
+    assert around["width"] - box["width"] <= 4
+    assert around["height"] - box["height"] <= 4
+    await page.set_viewport_size({"width": 390, "height": 844})
+    box = await photo.bounding_box()
+    assert box is not None
+    assert box["width"] <= 240
+
+
+async def test_similar_but_cheaper(page: Page, site: Site) -> None:
+    """Products like it below its price, of the gender and category that are chosen; other filters go."""
+    await page.goto("/?catalog=demo&item=bag-red-men&q=bag&gender=Men&colour=Red&min=30")
+    await product_shown(page, "Red bag for men")
+    await page.get_by_role("button", name="Similar, but cheaper").click()
+    await hits_shown(page)
+    await expect(page).to_have_url(re.compile(r"\?catalog=demo&max=56.49&like=bag-red-men&gender=Men$"))
+    prices = [float(one) for one in await page.locator(".hit .price").all_inner_texts()]
+    assert prices
+    assert max(prices) < 56.5
+    assert {part.product for part in site.search.requests[-1].parts} == {"bag-red-men"}
+
+
+async def test_without_a_price_nothing_is_cheaper(page: Page, site: Site) -> None:
+    """Where the shop tells no price there is no such button."""
+    del red_shoes(site).attributes["price"]
+    await page.goto(LINK)
+    await product_shown(page)
+    await expect(page.get_by_role("button", name="Find similar")).to_be_visible()
+    await expect(page.get_by_role("button", name="cheaper")).to_have_count(0)
+
+
+async def test_more_and_less_stand_together(page: Page) -> None:
+    """However narrow the page, the two are side by side."""
+    await open_hit(page)
+    for width in (1280, 700, 360):
+        await page.set_viewport_size({"width": width, "height": 800})
+        more, less = [
+            await page.get_by_role("button", name=name, exact=True).bounding_box()
+            for name in ("More like this", "Less like this")
+        ]
+        assert more is not None
+        assert less is not None
+        assert more["y"] == less["y"]
 
 
 async def test_similar_products_are_links_to_their_pages(page: Page, site: Site) -> None:
@@ -255,7 +328,7 @@ async def test_a_photo_stays_beside_the_product(page: Page) -> None:
     await expect(page.get_by_role("button", name="Back to the results")).to_be_visible()
     await page.get_by_role("button", name="Back to the results").click()
     await hits_shown(page)
-    await expect(page).to_have_url(re.compile(r"\?catalog=demo$"))
+    await expect(page).to_have_url(re.compile(r"\?catalog=demo&photo=1$"))
 
 
 async def test_a_product_can_be_shared(page: Page, site: Site) -> None:

@@ -45,8 +45,28 @@ async def test_words_find_products(page: Page) -> None:
     await search_words(page, "red shoes")
     await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
     await expect(page.locator(".hit .badge").first).to_have_text("90 high")
-    await expect(page.get_by_role("img", name="Similarity 90 of 100, high").first).to_be_visible()
+    await expect(
+        page.get_by_role("img", name="Similarity to your search: 90 of 100 (high)").first
+    ).to_be_visible()
     assert page.url.endswith("?catalog=demo&q=red+shoes")
+
+
+async def test_the_badge_hides_nothing_of_the_photo(page: Page) -> None:
+    """It stands below the photo, on a phone too, and tells what it says to who points at it."""
+    for width in (1280, 390):
+        await page.set_viewport_size({"width": width, "height": 844})
+        await search_words(page, "red shoes")
+        card = page.locator(".hit").first
+        photo, badge = (
+            await card.locator(".picture").bounding_box(),
+            await card.locator(".badge").bounding_box(),
+        )
+        assert photo is not None
+        assert badge is not None
+        assert badge["y"] >= photo["y"] + photo["height"]
+    await expect(card.locator(".badge")).to_have_attribute(
+        "title", "Similarity to your search: 90 of 100 (high)"
+    )
 
 
 async def test_a_card_tells_price_and_facts(page: Page) -> None:
@@ -71,6 +91,16 @@ async def test_photos_have_their_room_before_they_come(page: Page) -> None:
     await expect(photos.first).to_have_attribute("loading", "eager")
     await expect(photos.first).to_have_attribute("fetchpriority", "high")
     await expect(photos.last).to_have_attribute("loading", "lazy")
+
+
+async def test_photos_of_about_the_frames_shape_fill_it(page: Page, site: Site) -> None:
+    """A photo of 2 by 3 leaves no blank beside it; a wide one is shown whole."""
+    for place, product in enumerate(site.flows.stock[:2]):
+        product.photos[0].width, product.photos[0].height = [(200, 300), (400, 200)][place]
+    await search_words(page, "red shoes")
+    for place, fit in enumerate(("cover", "contain")):
+        card = page.locator(".hit").filter(has_text=site.flows.stock[place].title)
+        await expect(card.locator("img")).to_have_css("object-fit", fit)
 
 
 async def test_cards_are_as_high_as_what_held_their_place(page: Page) -> None:
@@ -203,25 +233,27 @@ async def test_how_many_are_shown_is_said(page: Page) -> None:
 
 
 async def test_the_time_it_took_opens_into_stages(page: Page) -> None:
-    """The timing is quiet, tells of the cache, and opens into stages with names in words."""
+    """The timing is quiet, and opens into stages with names in words and what came from the cache."""
     stages = [{"stage": "embed", "duration_ms": 11.6}, {"stage": "polish", "duration_ms": 2.0}]
     await change_answers(page, stages=stages, cache="CACHE_OUTCOME_HIT")
     await search_words(page, "red shoes")
     summary = page.locator(".timing summary")
-    await expect(summary).to_have_text(re.compile(r"^\d+\.\d\d s, from the cache$"))
+    await expect(summary).to_have_text(re.compile(r"^Took \d+\.\d\d s$"))
+    await expect(page.get_by_text("kept from an earlier search")).to_be_hidden()
     await expect(page.get_by_text("Reading the photo and the words")).to_be_hidden()
     await summary.click()
     await expect(page.get_by_text("Reading the photo and the words")).to_be_visible()
+    await expect(page.get_by_text("kept from an earlier search")).to_be_visible()
     await expect(page.locator(".timing dd").first).to_have_text("12 ms")
 
 
 @pytest.mark.parametrize(
     ("reason", "sentence"),
     [
-        ("ranker", "The fine ranking is away for the moment: these are ordered by looks alone."),
+        ("ranker", "The fine ranking is not available right now: the order is that of looks alone."),
         ("metadata", "Titles, prices and photos are missing for the moment."),
-        ("semantics", "Gender and category could not be told here, so only looks count."),
-        ("diversity", "Similar ones could not be spread out this time: these are purely by score."),
+        ("semantics", "Gender and category could not be recognised this time, so only looks count."),
+        ("diversity", "Products much alike could not be spread out: the order is that of the score."),
         ("gremlins", "This answer is not complete. Searching again may help."),
     ],
 )

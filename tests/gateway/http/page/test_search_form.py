@@ -81,9 +81,49 @@ async def test_words_can_be_added_to_a_photo_and_the_photo_taken_away(page: Page
         await page.keyboard.press("Enter")
     assert [bool(part.image.content) for part in parts(site)] == [True, False]
     async with answered(page):
-        await page.get_by_role("button", name="Remove: mine.png").click()
+        await page.get_by_role("button", name="Remove: Your photo").click()
     assert said(site) == [("green", 1.0)]
     await expect(page.get_by_role("searchbox")).to_be_focused()
+
+
+@pytest.mark.parametrize("pictures", ["a photo", "a liked product"])
+async def test_other_words_beside_pictures_keep_the_filters(page: Page, site: Site, pictures: str) -> None:
+    """They say more closely what is looked for, and are one step in the history."""
+    if pictures == "a photo":
+        await choose_photo(page)
+        async with answered(page):
+            await page.get_by_role("checkbox", name="Women").click()
+        async with answered(page):
+            await page.get_by_label("Price from").fill("12")
+            await page.keyboard.press("Enter")
+    else:
+        await follow(page, "/?catalog=demo&like=bag-red-men&gender=Women&min=12")
+    for words in ("green", "green leather"):
+        async with answered(page):
+            await page.get_by_role("searchbox").fill(words)
+            await page.keyboard.press("Enter")
+        asked = site.search.requests[-1]
+        assert asked.parts[-1].text == words
+        assert len(asked.parts) == 2
+        genders, price = (clause.any_of[0] for clause in asked.filter.all_of)
+        assert [value.text for value in getattr(genders, "in").values] == ["Women"]
+        assert price.range.min == 12
+    await page.go_back()
+    await expect(page.get_by_role("searchbox")).to_have_value("green")
+
+
+async def test_other_words_alone_are_a_new_query(page: Page, site: Site) -> None:
+    """Filters of the words before would only surprise, as they would beside a first photo."""
+    await follow(page, "/?catalog=demo&q=red&gender=Women&min=12&unlike=shirt-blue-men")
+    async with answered(page):
+        await page.get_by_role("searchbox").fill("green")
+        await page.keyboard.press("Enter")
+    assert said(site) == [("green", 1.0), ("shirt-blue-men", -0.5)]
+    assert not site.search.requests[-1].HasField("filter")
+    await follow(page, "/?catalog=demo&q=red&gender=Women&min=12")
+    await choose_photo(page)
+    assert len(parts(site)) == 2
+    assert not site.search.requests[-1].HasField("filter")
 
 
 async def test_liked_products_and_others_are_parts_of_the_query(page: Page, site: Site) -> None:
@@ -167,18 +207,43 @@ async def test_the_slider_shifts_the_weight_between_photo_and_words(page: Page, 
 
 
 async def test_the_slider_goes_all_the_way(page: Page, site: Site) -> None:
-    """With only words, products have hardly any weight; words that count for nothing are left out."""
-    await follow(page, "/?catalog=demo&like=bag-red-men&q=green")
+    """What counts for nothing is left out; what is not wanted stays."""
+    await follow(page, "/?catalog=demo&like=bag-red-men&unlike=shirt-blue-men&q=green")
     slider = page.get_by_role("slider", name="What counts more")
     await expect(page.locator(".mix")).to_contain_text("Products")
+    await expect(page.locator(".mix")).to_contain_text("50 : 50")
     async with answered(page):
         await slider.fill("100")
-    assert said(site) == [("bag-red-men", 0.01), ("green", 0.99)]
+    assert said(site) == [("green", 1.0), ("shirt-blue-men", -0.5)]
     await expect(slider).to_have_attribute("aria-valuetext", "Only words count")
+    await expect(page.locator(".mix")).to_contain_text("0 : 100")
     async with answered(page):
         await slider.fill("0")
-    assert said(site) == [("bag-red-men", 1.0)]
+    assert said(site) == [("bag-red-men", 1.0), ("shirt-blue-men", -0.5)]
     await expect(slider).to_have_attribute("aria-valuetext", "Words count for nothing")
+    await expect(page.locator(".mix")).to_contain_text("100 : 0")
+
+
+async def test_with_words_alone_a_photo_does_not_count(page: Page, site: Site) -> None:
+    """At that end of the slider the photo is not sent, and a profile of pictures gives way meanwhile."""
+    await choose_photo(page)
+    async with answered(page):
+        await page.get_by_role("searchbox").fill("green")
+        await page.keyboard.press("Enter")
+    compare = page.get_by_label("Compare by")
+    async with answered(page):
+        await compare.select_option("resnet50")
+    async with answered(page):
+        await page.get_by_role("slider").fill("100")
+    assert said(site) == [("green", 1.0)]
+    assert site.search.requests[-1].profile == ""
+    await expect(compare).to_have_value("")
+    await expect(compare.locator("option[value=resnet50]")).to_have_count(0)
+    await expect(page.locator(".chip")).to_contain_text("Your photo")
+    async with answered(page):
+        await page.get_by_role("slider").fill("95")
+    assert [weight_of(part) for part in parts(site)] == [0.05, 0.95]
+    assert site.search.requests[-1].profile == "resnet50"
 
 
 async def test_what_is_typed_and_not_sent_outlives_other_changes(page: Page) -> None:
@@ -204,10 +269,10 @@ async def test_what_to_compare_by_is_what_the_catalogue_has(page: Page, site: Si
     """The choice lists the profiles that the query has a place in, in words where there are some."""
     compare = page.get_by_label("Compare by")
     await search_words(page, "red shoes")
-    await expect(compare.locator("option")).to_have_text(["Everything that shows", "Own mix"])
+    await expect(compare.locator("option")).to_have_text(["All together (recommended)", "Own mix"])
     await choose_photo(page)
     await expect(compare.locator("option")).to_have_text(
-        ["Everything that shows", "Looks in general (ResNet50)", "Own mix"]
+        ["All together (recommended)", "Overall look", "Own mix"]
     )
     async with answered(page):
         await compare.select_option("resnet50")

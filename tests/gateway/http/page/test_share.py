@@ -49,7 +49,9 @@ async def test_a_friend_sees_what_was_shared(page: Page, browser: Browser, site:
     await page.get_by_role("searchbox").fill("in blue")
     await choose_photo(page)
     link = await copied_link(page)
-    await expect(page.locator(".toast")).to_contain_text("small copy of your photo")
+    await expect(page.locator(".toast")).to_have_text(
+        "Link copied. It holds a small copy of your photo, so your friends’ results may differ a little."
+    )
     friends = await browser.new_context(locale="en-GB")
     friend = await friends.new_page()
     await follow(friend, link)
@@ -57,9 +59,9 @@ async def test_a_friend_sees_what_was_shared(page: Page, browser: Browser, site:
     assert words.text == "in blue"
     assert photo.image.content == photo_in(link)
     with Image.open(io.BytesIO(photo.image.content)) as copy:
-        assert copy.size == (179, 224)
+        assert copy.size == (256, 320)
     await expect(friend.locator(".chip")).to_contain_text("Shared photo")
-    assert friend.url == f"{site.url}/?catalog=demo&q=in+blue"
+    assert friend.url == f"{site.url}/?catalog=demo&q=in+blue&photo=1"
     await friend.reload()
     await hits_shown(friend)
     assert site.search.requests[-1].parts[0].image.content == photo_in(link)
@@ -72,7 +74,7 @@ async def test_of_a_part_only_that_part_is_shared(page: Page, browser: Browser, 
     two.paste("blue", (200, 0, 400, 200))
     await choose_photo(page, encoded(two))
     await page.get_by_role("button", name="Choose a part").click()
-    for key in ["Shift+ArrowLeft"] * 20 + ["ArrowRight"] * 25:
+    for key in ["Shift+ArrowLeft"] * 35 + ["ArrowRight"] * 35:
         await page.keyboard.press(key)
     async with answered(page):
         await page.keyboard.press("Enter")
@@ -98,9 +100,36 @@ async def test_the_copy_of_a_busy_photo_is_small(page: Page) -> None:
     noise = Image.effect_noise((900, 700), 60).convert("RGB")
     await choose_photo(page, encoded(noise, "JPEG"), "noise.jpg")
     copy = photo_in(await copied_link(page))
-    assert len(copy) < 16_384
+    assert len(copy) < 32_768
     with Image.open(io.BytesIO(copy)) as image:
-        assert max(image.size) == 224
+        assert max(image.size) == 320
+
+
+@pytest.mark.parametrize("words", ["", "red"])
+async def test_an_address_without_its_photo_says_so(
+    page: Page, browser: Browser, site: Site, words: str
+) -> None:
+    """What is copied from the address bar has no photo in it: the friend is told, and can go on."""
+    await page.get_by_role("searchbox").fill(words)
+    await choose_photo(page)
+    asked = len(site.search.requests)
+    friends = await browser.new_context(locale="en-GB")
+    friend = await friends.new_page()
+    await friend.goto(page.url)
+    await expect(friend.get_by_role("heading", name="This link came without its photo")).to_be_visible()
+    await expect(friend.get_by_text("can use the button Share")).to_be_visible()
+    assert len(site.search.requests) == asked
+    without = friend.get_by_role("button", name="Search without it")
+    if words:
+        async with answered(friend):
+            await without.click()
+        assert [part.text for part in site.search.requests[-1].parts] == [words]
+        assert friend.url == f"{site.url}/?catalog=demo&q={words}"
+    else:
+        await expect(without).to_have_count(0)
+        await choose_photo(friend)
+        assert site.search.requests[-1].parts[0].image.content == RED_SHOES
+    await friends.close()
 
 
 async def test_a_link_is_followed_where_the_page_is_open_already(page: Page, site: Site) -> None:

@@ -16,26 +16,37 @@ async def bars(page: Page) -> list[str]:
     ]
 
 
-async def test_the_button_goes_through_the_schemes(page: Page) -> None:
-    """As the system has it, light, dark: each is told, kept, and followed by the browser's own bar."""
+async def test_the_button_switches_the_scheme(page: Page) -> None:
+    """It says what a click does; the choice is kept, for the browser's bar too, until it is the system's."""
     button, root = page.locator("#theme"), page.locator("body")
-    await expect(button).to_have_accessible_name("Colours: as the system has them")
+    await expect(button).to_have_accessible_name("Switch to dark colours")
     await expect(root).to_have_css("background-color", PAPER["light"])
     assert await bars(page) == [BAR["light"], BAR["dark"]]
-    await button.click()
-    await expect(button).to_have_accessible_name("Colours: light")
-    assert await bars(page) == [BAR["light"], BAR["light"]]
     await button.press("Enter")
-    await expect(button).to_have_accessible_name("Colours: dark")
+    await expect(button).to_have_accessible_name("Switch to light colours")
     await expect(root).to_have_css("background-color", PAPER["dark"])
     assert await bars(page) == [BAR["dark"], BAR["dark"]]
     await page.reload()
-    await expect(button).to_have_accessible_name("Colours: dark")
+    await expect(button).to_have_accessible_name("Switch to light colours")
     await expect(root).to_have_css("background-color", PAPER["dark"])
     assert await bars(page) == [BAR["dark"], BAR["dark"]]
     await button.click()
+    await expect(button).to_have_accessible_name("Switch to dark colours")
     await expect(root).to_have_css("background-color", PAPER["light"])
     assert await bars(page) == [BAR["light"], BAR["dark"]]
+    assert await page.evaluate("localStorage.getItem('theme')") is None
+
+
+async def test_in_the_dark_the_button_leads_to_light(page: Page) -> None:
+    """Where the system is dark, light is the choice that is kept."""
+    await page.emulate_media(color_scheme="dark")
+    button, root = page.locator("#theme"), page.locator("body")
+    await expect(button).to_have_accessible_name("Switch to light colours")
+    await button.click()
+    await expect(root).to_have_css("background-color", PAPER["light"])
+    assert await page.evaluate("localStorage.getItem('theme')") == "light"
+    await button.click()
+    await expect(root).to_have_css("background-color", PAPER["dark"])
     assert await page.evaluate("localStorage.getItem('theme')") is None
 
 
@@ -59,9 +70,9 @@ async def test_the_choice_holds_everywhere(page: Page) -> None:
     other = await page.context.new_page()
     await other.goto("/")
     await expect(other.locator("#theme svg")).to_be_visible()
-    for name in ("light", "dark"):
+    for name in ("light", "dark", "light"):
         await page.locator("#theme").click()
-        await expect(other.locator("#theme")).to_have_accessible_name(f"Colours: {name}")
+        await expect(other.locator("#theme")).to_have_accessible_name(f"Switch to {name} colours")
     await expect(other.locator("body")).to_have_css("background-color", PAPER["dark"])
     for path in ("/console/", "/docs/"):
         await other.goto(path)

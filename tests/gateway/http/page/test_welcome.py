@@ -36,6 +36,47 @@ async def test_the_shelf_shows_products_to_start_from(page: Page) -> None:
     await expect(shelf).to_be_visible()
 
 
+async def test_what_to_start_from_is_of_all_kinds(page: Page) -> None:
+    """Shelf and fan show products of all categories in turns, and not the same ones; examples name them."""
+    await expect(page.locator("#shelf button")).to_have_count(12)
+    titles = await page.locator("#shelf button").all_inner_texts()
+    kinds = [re.findall(r"shoes|shirt|bag|dress", title)[0] for title in titles]
+    assert [set(kinds[start : start + 4]) for start in (0, 4, 8)] == [{"shoes", "shirt", "bag", "dress"}] * 3
+    assert len({title.split(" for ")[0] for title in titles}) == 12
+    sources = "nodes => nodes.map((node) => node.getAttribute('src'))"
+    fan = await page.locator(".fan img").evaluate_all(sources)
+    assert len(set(fan)) == 3
+    assert not set(fan) & set(await page.locator("#shelf img").evaluate_all(sources))
+    examples = await page.locator("#examples").get_by_role("button").all_inner_texts()
+    assert {words.split()[-1] for words in examples} == {"footwear", "topwear", "bags", "dresses"}
+
+
+async def test_common_kinds_come_first_and_none_twice(page: Page) -> None:
+    """However many products of a kind there are, each category has its turn; models stand in for the shop."""
+    shelf, fan, examples = await page.evaluate(
+        """async () => {
+            const { assorted } = await import("/js/variety.js");
+            const { examplesOf } = await import("/js/catalogue.js");
+            const text = (...values) => ({ values: values.map((text) => ({ text })) });
+            const made = (category, type, count) =>
+                Array.from({ length: count }, (_, place) => ({
+                    name: `${type}${place}`,
+                    attributes: { ...(category ? { category: text(category) } : {}), type: text(type) },
+                    labels: category ? [] : [{ name: "category", value: "Watches" }],
+                }));
+            const sample = [
+                ...made("Innerwear", "briefs", 5), ...made("Innerwear", "vests", 3),
+                ...made("Topwear", "shirts", 9), ...made("Topwear", "tops", 2), ...made("", "watches", 1),
+            ];
+            const names = (count) => assorted(sample, count).map((product) => product.name);
+            return [names(6), names(3), examplesOf(sample)];
+        }"""
+    )
+    assert shelf == ["shirts0", "briefs0", "watches0", "shirts5", "briefs4", "tops1"]
+    assert fan == ["shirts0", "briefs0", "watches0"]
+    assert examples == ["shirts", "briefs", "watches", "tops"]
+
+
 async def test_the_large_target_opens_the_chooser(page: Page, site: Site) -> None:
     """Where a photo can be dropped it can be chosen as well."""
     async with page.expect_file_chooser() as opened:
@@ -93,7 +134,7 @@ async def test_another_catalogue_has_its_own_welcome(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("locale", "title"),
-    [("de-DE", "Finden, was ähnlich aussieht"), ("fr-FR", "Trouvez ce qui lui ressemble")],
+    [("de-DE", "Finden, was ähnlich aussieht"), ("fr-FR", "Vous l’avez vu\u202f? Trouvez-le.")],
 )
 async def test_the_welcome_speaks_the_visitors_language(
     browser: Browser, site: Site, locale: str, title: str

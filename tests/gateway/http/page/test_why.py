@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from tests.gateway.http.page.visits import hits_shown, search_words
+from tests.gateway.http.page.visits import choose_photo, hits_shown, search_words
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -45,33 +45,66 @@ async def facts(panel: Locator, title: str) -> dict[str, str]:
     return dict(zip(await names.all_inner_texts(), await values.all_inner_texts(), strict=True))
 
 
+async def shares(panel: Locator) -> list[str]:
+    """The reasons with what is said of their shares."""
+    return [" ".join(text.split()) for text in await panel.locator(".reason").all_inner_texts()]
+
+
 async def test_the_panel_says_why(page: Page) -> None:
-    """Every term is told in plain words with its share, and they add up to the score."""
+    """Every reason is told in plain words with its share; what is not known says so."""
     panel = await asked_why(page)
-    await expect(panel.locator(".term dt")).to_have_text(
-        ["Shows the same kind of thing", "Looks alike", "Made for the same people"]
-    )
-    await expect(panel.locator(".term dd:nth-of-type(1)")).to_have_text(["0.45", "0.36", "0.05"])
-    await expect(panel).to_contain_text("What the picture and the words mean (CLIP): 0.90 × weight 0.50")
-    await expect(panel).to_contain_text("nothing is known, so a neutral 0.50 × weight 0.10")
-    await expect(panel.locator(".total")).to_have_text("Score0.90")
+    await expect(panel.locator(".reason")).to_have_count(3)
+    assert await shares(panel) == [
+        "Fits the meaning of your search 52%",
+        "Looks alike overall 42%",
+        "Made for the same people 6% Nothing is known of this, so it counts as neutral.",
+    ]
+    await expect(panel.locator(".fill.absent")).to_have_count(1)
 
 
-async def test_terms_are_in_groups(page: Page) -> None:
-    """Looks, meaning and words each say what they are of the score; a term against it is told as such."""
-    await answer_with(
-        page,
-        {
-            "score": 0.5,
-            "terms": [term("visual.clip", 0.4), term("text.match", 0.15), term("semantic.gender", -0.05)],
-        },
-    )
+async def test_shares_add_up_to_a_hundred(page: Page) -> None:
+    """Thirds are rounded so that nothing is missing, and what hardly counts is a line of its own."""
+    names = ("visual.clip", "visual.resnet50", "visual.triplet", "semantic.type", "semantic.colour")
+    parts = (0.33, 0.33, 0.33, 0.006, 0.004)
+    await answer_with(page, {"terms": [term(name, part) for name, part in zip(names, parts, strict=True)]})
     panel = await asked_why(page)
-    await expect(panel.locator(".term-group h4")).to_have_text(
-        ["Looks80% of the score", "Meaning", "Words30% of the score"]
-    )
+    await expect(panel.locator(".reason .share")).to_have_text(["33%", "33%", "33%"])
+    await expect(panel).to_contain_text("Other things hardly counted (1%)")
+    await expect(panel).not_to_contain_text("Same main colour 0%")
+
+
+async def test_what_speaks_against_a_product_is_told(page: Page) -> None:
+    """A term that lowers the score comes last, and has no share of it."""
+    against = [term("visual.clip", 0.4), term("semantic.gender", -0.05), term("text.match", 0.1)]
+    await answer_with(page, {"score": 0.45, "terms": against})
+    panel = await asked_why(page)
+    await expect(panel.locator(".reason .share")).to_have_text(["80%", "20%", "speaks against it"])
     await expect(panel.locator(".fill.against")).to_have_count(1)
-    await expect(panel.locator(".term dd:nth-of-type(1)").nth(1)).to_have_text("-0.05")
+
+
+async def test_the_numbers_are_there_for_who_asks(page: Page) -> None:
+    """A table that is closed at first; its contributions add up to the score, rounded as they are."""
+    terms = [
+        {
+            "name": name,
+            "value": 0.335,
+            "weight": 1,
+            "contribution": 0.335,
+            "absent": name == "semantic.gender",
+        }
+        for name in ("visual.clip", "visual.resnet50", "visual.triplet", "semantic.gender")
+    ]
+    await answer_with(page, {"similarity": 54.2, "terms": terms})
+    panel = await asked_why(page)
+    await expect(panel.get_by_role("table")).to_be_hidden()
+    await panel.get_by_text("The numbers behind it").click()
+    table = panel.get_by_role("table")
+    await expect(table).to_contain_text("What the picture and the words mean (CLIP)")
+    await expect(table).to_contain_text("nothing known, so neutral")
+    told = await table.locator("tbody td:last-child").all_inner_texts()
+    assert sorted(told) == ["0.33", "0.33", "0.34", "0.34"]
+    await expect(table.locator("tfoot td")).to_have_text("1.34")
+    await expect(panel).to_contain_text("The score of 1.34 is 54 of 100 on the scale that was learned")
 
 
 async def test_a_term_that_the_page_does_not_know_is_named_as_the_server_does(page: Page) -> None:
@@ -80,6 +113,40 @@ async def test_a_term_that_the_page_does_not_know_is_named_as_the_server_does(pa
     panel = await asked_why(page)
     await expect(panel).to_contain_text("How the model dino sees it")
     await expect(panel).to_contain_text("What the server calls stock.level")
+
+
+async def test_the_photo_stands_beside_what_was_found(page: Page) -> None:
+    """The part of the visitor's photo, or the liked product; words alone have no picture."""
+    panel = await asked_why(page)
+    await expect(panel.locator("figure")).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await choose_photo(page)
+    await page.get_by_role("button", name="Why").nth(1).click()
+    await expect(page.locator("dialog figcaption")).to_have_text(["Your photo", "This product"])
+    canvas = page.locator("dialog canvas")
+    await expect(canvas).to_have_js_property("width", 320)
+    await expect(canvas).to_have_js_property("height", 400)
+    await page.keyboard.press("Escape")
+    await page.goto("/?catalog=demo&like=shoes-red-men")
+    await page.get_by_role("button", name="Why Beige bag for men?").click()
+    await expect(page.locator("dialog figcaption")).to_have_text(["Your choice", "This product"])
+    await expect(page.locator("dialog figure img")).to_have_count(2)
+
+
+async def test_the_close_button_covers_nothing(page: Page) -> None:
+    """However far the panel is scrolled, its head stays above what is scrolled."""
+    await page.set_viewport_size({"width": 390, "height": 600})
+    panel = await asked_why(page)
+    await panel.evaluate("(one) => one.scrollTo(0, one.scrollHeight)")
+    head = await panel.locator(".why-head").bounding_box()
+    close = await panel.get_by_role("button", name="Close").bounding_box()
+    place = await panel.bounding_box()
+    assert head is not None
+    assert close is not None
+    assert place is not None
+    assert head["y"] == pytest.approx(place["y"], abs=2)
+    assert head["width"] >= place["width"] - 20
+    assert close["y"] + close["height"] <= head["y"] + head["height"]
 
 
 async def test_an_answer_without_terms_is_said(page: Page) -> None:
@@ -91,9 +158,9 @@ async def test_an_answer_without_terms_is_said(page: Page) -> None:
 @pytest.mark.parametrize(
     ("similarity", "band", "sentence"),
     [
-        (87.4, "BAND_HIGH", "Similarity 87 of 100: high. This is very close to your search."),
-        (52.0, "BAND_MEDIUM", "Similarity 52 of 100: medium. This has something of your search."),
-        (12.0, "BAND_LOW", "Similarity 12 of 100: low. This is rather unlike your search."),
+        (87.4, "BAND_HIGH", "Similarity 87 of 100. This is very similar to your search."),
+        (52.0, "BAND_MEDIUM", "Similarity 52 of 100. This is somewhat similar to your search."),
+        (12.0, "BAND_LOW", "Similarity 12 of 100. This is only a little similar to your search."),
     ],
 )
 async def test_the_similarity_is_explained(page: Page, similarity: float, band: str, sentence: str) -> None:
@@ -115,8 +182,8 @@ async def test_what_was_understood_reads_well(page: Page) -> None:
     """What the words say stands as it is, a guess with its probability, and what is hardly believed not."""
     panel = await asked_why(page)
     understood = {"Gender": "Women", "Category": "Footwear (75%)", "Type": "Shoes or boots"}
-    assert await facts(panel, "What your search was taken for") == understood
-    assert await facts(panel, "What the photo suggests") == {"Category": "Footwear (88%)"}
+    assert await facts(panel, "What we understood of your search") == understood
+    assert await facts(panel, "What its photo suggests") == {"Category": "Footwear (88%)"}
     assert (await facts(panel, "What the shop says"))["Colour"] == "Red"
 
 

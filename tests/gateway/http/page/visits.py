@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from PIL import Image
-from playwright.async_api import FilePayload, JSHandle, Page, expect
+from playwright.async_api import FilePayload, JSHandle, Page, Route, expect
 
 from tests.gateway.http.fakes import drawn
 
@@ -90,6 +90,8 @@ async def drop_photo(page: Page, content: bytes = RED_SHOES, name: str = "droppe
 
 async def drag_frame(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
     """In the panel over a photo, drag from one place of it to another, both in fractions."""
+    # Before, the photo has not the size that it will have.
+    await page.wait_for_function("document.querySelector('.stage img')?.naturalWidth > 0")
     area = await page.locator(".stage").bounding_box()
     assert area is not None
     places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
@@ -97,6 +99,22 @@ async def drag_frame(page: Page, start: tuple[float, float], end: tuple[float, f
     await page.mouse.down()
     await page.mouse.move(*places[1], steps=3)
     await page.mouse.up()
+
+
+async def hold_back(page: Page, address: str) -> list[Route]:
+    """Let requests of an address wait from now on; those that do, as they come."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route(address, hold)
+    return held
+
+
+async def all_done(page: Page) -> None:
+    """Wait for an answer to something that is asked now: what was answered before is dealt with by then."""
+    await page.evaluate("fetch('/v1/catalogs/demo').then((answer) => answer.text())")
 
 
 async def use_part(page: Page) -> None:

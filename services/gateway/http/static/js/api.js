@@ -10,28 +10,32 @@ export class Problem extends Error {
   }
 }
 
-/** The reason of a problem that is the page's own: no answer came at all. */
+/** The reason of a problem that is the page's own: no answer came, or none that can be read. */
 export const NO_CONNECTION = "NO_CONNECTION";
 
-async function answered(path, options) {
-  const key = currentKey();
-  const headers = { ...options.headers, ...(key ? { "x-api-key": key } : {}) };
+/** What the network gives. A connection may end in the middle of an answer, and what is between may answer instead. */
+async function given(promise) {
   try {
-    return [key, await fetch(path, { ...options, headers })];
+    return await promise;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ reason: NO_CONNECTION });
   }
 }
 
-/** The JSON that an address answers with; raises Problem. Whoever has no key that is valid is asked for one. */
-export async function request(path, options = {}) {
+/**
+ * The JSON that an address answers with; raises Problem. Whoever has no key that is valid is asked for one, unless
+ * `asksForKey` is false.
+ */
+export async function request(path, options = {}, { asksForKey = true } = {}) {
   for (;;) {
-    const [key, response] = await answered(path, options);
-    if (response.ok) return response.json();
+    const key = currentKey();
+    const headers = { ...options.headers, ...(key ? { "x-api-key": key } : {}) };
+    const response = await given(fetch(path, { ...options, headers }));
+    if (response.ok) return given(response.json());
     const isProblem = response.headers.get("content-type") === "application/problem+json";
-    const problem = new Problem({ status: response.status, ...(isProblem ? await response.json() : {}) });
-    if (problem.status !== 401 || !(await newKey(key))) throw problem;
+    const problem = new Problem({ status: response.status, ...(isProblem ? await given(response.json()) : {}) });
+    if (problem.status !== 401 || !asksForKey || !(await newKey(key))) throw problem;
   }
 }
 
@@ -67,7 +71,7 @@ export const search = (catalog, form, signal) => request(`${catalogPath(catalog)
 /** Tells what the visitor made of a hit. Nobody waits for it, and its failure is nobody's concern. */
 export function recordFeedback(catalog, queryId, product, kind, place) {
   const path = `${catalogPath(catalog)}/queries/${encodeURIComponent(queryId)}:feedback`;
-  request(path, { ...json("POST", { product, kind, place }), keepalive: true }).catch((error) => {
+  request(path, { ...json("POST", { product, kind, place }), keepalive: true }, { asksForKey: false }).catch((error) => {
     if (!(error instanceof Problem)) throw error;
   });
 }

@@ -2,25 +2,27 @@
 
 import * as api from "/js/api.js";
 import { keepPage, pagesOf, seenIn } from "/js/answers.js";
+import { arrived, leaveBehind } from "/js/arrival.js";
 import { catalogIds, idOfCatalog, profilesFor, visibleCatalogs } from "/js/catalogue.js";
 import { byId } from "/js/dom.js";
 import * as entries from "/js/entries.js";
-import { offerCatalogs, prepareHeader } from "/js/header.js";
-import { load, number, t, translate } from "/js/messages.js";
+import { offerCatalogs, prepareHeader, showCatalog } from "/js/header.js";
+import * as hindrances from "/js/hindrances.js";
+import { follow } from "/js/links.js";
+import { load, t, translate } from "/js/messages.js";
 import { keep } from "/js/photos.js";
 import { ProductPage } from "/js/product/page.js";
 import { CLEAR_FILTERS, OTHER_PHOTO, RETRY } from "/js/problems.js";
 import { Filters } from "/js/results/filters.js";
 import { Results } from "/js/results/results.js";
-import { prepared, Unusable } from "/js/search/photo.js";
 import { SearchForm } from "/js/search/form.js";
+import { Unusable } from "/js/search/photo.js";
 import { fits } from "/js/search/room.js";
 import { hasSharedPhoto, sharedPhoto } from "/js/search/share.js";
 import { Welcome } from "/js/search/welcome.js";
 import { giveUp, search } from "/js/searching.js";
 import * as address from "/js/state.js";
-
-const CATALOGS_OFFERED = 12;
+import { forgetFocus, giveFocusBack, isShown, leaveFocus, showOnly } from "/js/views.js";
 
 let catalogs = [];
 // From the start: words may be sent before the catalogues are known, and must not lose theirs.
@@ -28,10 +30,8 @@ let state = address.read();
 // What is on the screen: the question that was answered, and its last answer.
 let answered = "";
 let response = null;
-// Why there is nothing to search, as long as that is so.
+// Why there is nothing to search, as long as that is so; see js/hindrances.js.
 let hindrance = null;
-// What led to a product: the focus returns to it.
-let opener = null;
 
 /** What the parts of the page can have done; see docs/page.md. */
 const actions = {
@@ -49,7 +49,7 @@ const actions = {
   },
   /** Looks at a product; `seen` is its hit, with the answer it was in. */
   open(id, seen = null) {
-    if (!state.item) opener = document.activeElement;
+    if (!state.item) leaveFocus();
     return go({ ...state, item: id }, { seen });
   },
   /** Back from a product to the hits. */
@@ -63,16 +63,13 @@ const actions = {
   less: (id) => actions.refine(address.toggled(state, id, "unlike", "like")),
   /** Searches with a picture beside the words that are typed. */
   async usePhoto(file) {
-    // What is chosen before the catalogues are known waits for them: they would wipe the answer away.
-    await started;
     try {
-      const { blob, name } = await prepared(file);
-      const photo = await keep(blob, name);
-      return actions.ask({ photo, words: form.typed() });
+      // What is chosen before the catalogues are known waits for them: they would wipe the answer away.
+      const photo = await arrived(file, started);
+      if (photo) actions.ask({ photo, words: form.typed() });
     } catch (error) {
       if (!(error instanceof Unusable)) throw error;
-      showOnly("columns");
-      results.fail({ title: t("photo.unusable"), detail: error.message }, { [RETRY]: [[t("photo.other"), choosePhoto]] });
+      hinder(hindrances.unusablePhoto(error.message, choosePhoto));
     }
   },
   nextPage: () => (answered === address.questionOf(state) && response.next_page_token ? ask({ append: true }) : undefined),
@@ -100,6 +97,7 @@ function forget() {
 
 /** Makes `next` the state, in the address and on the screen. */
 function go(next, { replace = false, seen = null } = {}) {
+  leaveBehind();
   // The same question once more is no step in the history, as a link to the page that it is on is none.
   const isSame = address.questionOf(next) === address.questionOf(state) && next.item === state.item;
   state = next;
@@ -107,21 +105,16 @@ function go(next, { replace = false, seen = null } = {}) {
   return show({ seen });
 }
 
-/** Shows one of the page's views and hides the others. */
-function showOnly(id) {
-  for (const view of ["welcome", "product", "columns"]) byId(view).hidden = view !== id;
-}
-
 /** Brings the screen to the state; `isBack` says that it was there before, and `scroll` how far down the visitor was. */
 async function show({ seen = null, isBack = false, scroll = 0 } = {}) {
-  const wasProduct = !byId("product").hidden;
+  const wasProduct = isShown("product");
   const question = address.questionOf(state);
   form.show(state);
-  byId("catalog").value = state.catalog;
-  document.title = titleOf(state);
-  if (catalogs.length && !current()) return showUnknownCatalog();
+  showCatalog(state.catalog);
+  document.title = state.words ? `${state.words} · Vitrine` : "Vitrine";
+  if (catalogs.length && !current()) return hinder(hindrances.unknownCatalog(state.catalog, catalogs, choose));
   // An address without a catalogue waits until it is known which there are.
-  if (!state.catalog) return hindrance ? showHindrance() : undefined;
+  if (!state.catalog) return hindrance ? hinder(hindrance) : undefined;
   if (state.item) {
     showOnly("product");
     const shown = product.show(state, seen ?? seenIn(question, state.item));
@@ -129,7 +122,7 @@ async function show({ seen = null, isBack = false, scroll = 0 } = {}) {
     return shown;
   }
   product.hide();
-  if (address.isPhotoGone(state)) return showPhotoGone();
+  if (address.isPhotoGone(state)) return hinder(hindrances.photoGone(choosePhoto, address.isEmpty(state) ? null : () => actions.refine({})));
   if (address.isEmpty(state)) {
     giveUp();
     answered = "";
@@ -140,17 +133,11 @@ async function show({ seen = null, isBack = false, scroll = 0 } = {}) {
     return shown;
   }
   showOnly("columns");
-  if (question !== answered) opener = null;
+  if (question !== answered) forgetFocus();
   if (wasProduct) giveFocusBack(byId("results"));
   if (question !== answered) await (isBack && pagesOf(question).length ? showAgain(question) : ask());
   // The visitor may have gone on while the answer was under way.
   if (isBack && address.questionOf(state) === question && !state.item) scrollTo({ top: scroll });
-}
-
-/** After a product: to what led to it, or to `otherwise` where that is gone. */
-function giveFocusBack(otherwise) {
-  (opener?.isConnected ? opener : otherwise).focus({ preventScroll: true });
-  opener = null;
 }
 
 /** Shows the hits of a question that was answered before, all the pages that the visitor had seen. */
@@ -163,25 +150,13 @@ function showAgain(question) {
   answered = question;
 }
 
-function showPhotoGone() {
+/** Shows a hindrance in place of hits. */
+function hinder([problem, remedies]) {
   giveUp();
   answered = "";
   showOnly("columns");
   results.clear();
-  results.fail({ title: t("photo.gone"), detail: t("photo.gone.why") }, { [RETRY]: [[t("photo.other"), choosePhoto]] });
-}
-
-function titleOf({ words }) {
-  return words ? `${words} · Vitrine` : "Vitrine";
-}
-
-function showUnknownCatalog() {
-  giveUp();
-  answered = "";
-  showOnly("columns");
-  results.clear();
-  const offers = catalogIds(catalogs).slice(0, CATALOGS_OFFERED).map((id) => [id, () => choose(id)]);
-  results.fail({ title: t("catalogue.unknown", { name: state.catalog }), detail: t("catalogue.choose") }, { [RETRY]: offers });
+  results.fail(problem, remedies);
 }
 
 /** The same query in another catalogue. */
@@ -202,8 +177,10 @@ async function ask({ append = false } = {}) {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof api.Problem)) throw error;
+    // What is refused is the way to a further page: it begins with the first one of today.
+    const again = { append: append && error.field !== "page_token" };
     results.fail(error, {
-      [RETRY]: [[t("problem.retry"), () => ask({ append })]],
+      [RETRY]: [[t("problem.retry"), () => ask(again)]],
       [OTHER_PHOTO]: [[t("photo.other"), choosePhoto]],
       [CLEAR_FILTERS]: [[t("filters.clear"), () => actions.refine({ chosen: {}, min: "", max: "" })]],
     });
@@ -217,8 +194,7 @@ async function ask({ append = false } = {}) {
 
 function listen() {
   byId("catalog").addEventListener("change", (event) => choose(event.target.value));
-  byId("home").addEventListener("click", (event) => {
-    event.preventDefault();
+  follow(byId("home"), () => {
     if (!current()) [state.catalog] = catalogIds(catalogs);
     actions.ask({});
   });
@@ -226,6 +202,7 @@ function listen() {
   addEventListener("hashchange", () => hasSharedPhoto() && location.reload());
   entries.begin({ isProduct: Boolean(state.item) });
   addEventListener("popstate", () => {
+    leaveBehind();
     const scroll = entries.arrive();
     const next = address.read();
     next.catalog ||= catalogIds(catalogs)[0] ?? "";
@@ -235,22 +212,17 @@ function listen() {
   });
 }
 
-function showHindrance() {
-  showOnly("columns");
-  results.fail(hindrance, { [RETRY]: [[t("problem.retry"), () => location.reload()]] });
-}
-
 async function start() {
   try {
     catalogs = await visibleCatalogs(state.catalog);
   } catch (error) {
     if (!(error instanceof api.Problem)) throw error;
-    hindrance = error;
-    return showHindrance();
+    hindrance = hindrances.unreadCatalogs(error);
+    return hinder(hindrance);
   }
   if (!catalogs.length) {
-    hindrance = { title: t("catalogue.none"), detail: t("catalogue.index") };
-    return showHindrance();
+    hindrance = hindrances.noCatalogs();
+    return hinder(hindrance);
   }
   const typed = form.typed();
   state = address.read();
@@ -258,7 +230,7 @@ async function start() {
   const isIncomplete = !state.catalog && !address.isEmpty(state);
   state.catalog ||= catalogIds(catalogs)[0];
   const shared = await sharedPhoto();
-  if (shared) state = { ...state, photo: await keep(shared, t("photo.shared")) };
+  if (shared) state = { ...state, photo: await keep(shared, "") };
   if (shared || isIncomplete) address.write(state, { replace: true });
   offerCatalogs(catalogs);
   const shown = show({ isBack: entries.place() > 0, scroll: entries.place() });

@@ -2,7 +2,8 @@
 
 import * as api from "/js/api.js";
 import { valuesOf } from "/js/products.js";
-import { FILTERED } from "/js/state.js";
+import { FILTERED, usesPictures } from "/js/state.js";
+import { categoryOf, grouped, inTurns } from "/js/variety.js";
 
 const SAMPLE = 96;
 const EXAMPLES = 4;
@@ -29,11 +30,10 @@ export function catalogIds(catalogs) {
 }
 
 /** The profiles that a query can be compared by: words alone have no place in a space of pictures. */
-export function profilesFor(catalog, { photo, like }) {
+export function profilesFor(catalog, state) {
   const { profiles = [], spaces = [] } = catalog?.active_generation ?? {};
-  const hasPicture = Boolean(photo || like.length);
   const read = spaces.filter((space) => space.accepts_text).map((space) => `visual.${space.space}`);
-  return profiles.filter(({ weights }) => hasPicture || read.some((term) => term in weights)).map(({ name }) => name);
+  return profiles.filter(({ weights }) => usesPictures(state) || read.some((term) => term in weights)).map(({ name }) => name);
 }
 
 const samples = new Map();
@@ -66,17 +66,14 @@ export function facetsOf(products) {
   });
 }
 
-/** Words to search with, such as "red shoes": the most common kinds of thing, each in another colour. */
+/** Words to search with, such as "red shoes": common things of all categories in turns, each in another colour. */
 export function examplesOf(products) {
-  const coloursOf = new Map();
-  for (const product of products) {
-    const thing = wordOf(product, "type") ?? wordOf(product, "category");
-    if (thing) coloursOf.set(thing, [...(coloursOf.get(thing) ?? []), wordOf(product, "colour")]);
-  }
-  const common = [...coloursOf].sort(([, one], [, other]) => other.length - one.length).slice(0, EXAMPLES);
+  const thingOf = (product) => wordOf(product, "type") ?? wordOf(product, "category");
+  const things = grouped(products.filter(thingOf), thingOf);
   const used = new Set();
-  return common.map(([thing, colours]) => {
-    const known = colours.filter(Boolean);
+  return inTurns(grouped(things, ([first]) => categoryOf(first))).slice(0, EXAMPLES).map((alike) => {
+    const thing = thingOf(alike[0]);
+    const known = alike.map((product) => wordOf(product, "colour")).filter(Boolean);
     const colour = known.find((one) => !used.has(one)) ?? known[0];
     used.add(colour);
     return colour ? `${colour} ${thing}` : thing;

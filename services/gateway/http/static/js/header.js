@@ -7,32 +7,41 @@ import { remember, remembered } from "/js/kept.js";
 import { offerToForget } from "/js/key.js";
 import { LANGUAGES, language, speak, t } from "/js/messages.js";
 
-/** The colour schemes in the order that the button goes through, with their icons. */
-const THEMES = { auto: "contrast", light: "sun", dark: "moon" };
+/** The icons of the colour schemes. */
+const THEMES = { light: "sun", dark: "moon" };
+const system = matchMedia("(prefers-color-scheme: dark)");
 
-const keptTheme = () => (Object.hasOwn(THEMES, remembered("theme") ?? "") ? remembered("theme") : "auto");
-let theme = keptTheme();
+const systemTheme = () => (system.matches ? "dark" : "light");
+const keptTheme = () => (Object.hasOwn(THEMES, remembered("theme") ?? "") ? remembered("theme") : "");
+// Where the browser keeps nothing, the choice holds until the page is left; it is "" while the system's scheme holds.
+let chosen = keptTheme();
+/** The scheme that a click leads to: the one that is not seen. */
+const otherTheme = () => ((chosen || systemTheme()) === "dark" ? "light" : "dark");
 
+/** The button says and shows what a click does. */
 function showTheme() {
   const button = byId("theme");
-  button.setAttribute("aria-label", t(`header.theme.${theme}`));
-  button.title = t(`header.theme.${theme}`);
-  button.replaceChildren(icon(THEMES[theme]));
+  const other = otherTheme();
+  button.setAttribute("aria-label", t(`header.theme.${other}`));
+  button.title = t(`header.theme.${other}`);
+  button.replaceChildren(icon(THEMES[other]));
 }
 
-function chooseTheme() {
-  const names = Object.keys(THEMES);
-  theme = names[(names.indexOf(theme) + 1) % names.length];
-  remember("theme", theme === "auto" ? "" : theme);
+function switchTheme() {
+  const other = otherTheme();
+  // Who comes back to the system's scheme follows it again.
+  chosen = other === systemTheme() ? "" : other;
+  remember("theme", chosen);
   // js/theme.js applies it.
-  dispatchEvent(new CustomEvent("theme", { detail: theme }));
+  dispatchEvent(new CustomEvent("theme", { detail: chosen }));
   showTheme();
 }
 
 function prepareTheme() {
-  byId("theme").addEventListener("click", chooseTheme);
+  byId("theme").addEventListener("click", switchTheme);
+  system.addEventListener("change", showTheme);
   addEventListener("storage", () => {
-    theme = keptTheme();
+    chosen = keptTheme();
     showTheme();
   });
   showTheme();
@@ -57,6 +66,13 @@ export function offerCatalogs(catalogs) {
     }),
   );
   byId("catalog-picker").hidden = catalogs.length < 2;
+}
+
+/** Shows which catalogue is at hand, and lets the links between shop and console carry it. */
+export function showCatalog(id) {
+  byId("catalog").value = id;
+  const search = id ? `?${new URLSearchParams({ catalog: id })}` : "";
+  for (const link of document.querySelectorAll("[data-carries=catalog]")) link.setAttribute("href", `${link.pathname}${search}`);
 }
 
 /** Makes the header work; messages must be loaded. */

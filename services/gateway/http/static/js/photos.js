@@ -1,6 +1,8 @@
 // The photos that were searched with in this tab, by id. They never leave the browser but for a search.
 
 import { held, hold } from "/js/kept.js";
+import { t } from "/js/messages.js";
+import { Unusable } from "/js/search/photo.js";
 
 const KEPT = 8;
 const INDEX = "photos";
@@ -9,22 +11,31 @@ const known = new Map();
 const nameOf = (id) => `photo.${id}`;
 const kept = () => JSON.parse(held(INDEX) ?? "[]");
 
-/** Keeps a photo for the way back and for a reload; {id, blob, name}. */
+/** Keeps a photo for the way back and for a reload; {id, blob, name}. Raises Unusable where it cannot be read. */
 export async function keep(blob, name) {
+  const text = JSON.stringify({ name, url: await dataUrl(blob, name) });
   const photo = { id: crypto.randomUUID?.() ?? String(Math.random()), blob, name };
   known.set(photo.id, photo);
   if (known.size > KEPT) known.delete(known.keys().next().value);
-  const text = JSON.stringify({ name, url: await dataUrl(blob) });
-  const ids = kept();
-  while (ids.length >= KEPT) hold(nameOf(ids.shift()), "");
-  // A browser has room for a few megabytes: older photos make way, and what finds no room is kept in memory alone.
-  let isKept = hold(nameOf(photo.id), text);
-  while (!isKept && ids.length) {
-    hold(nameOf(ids.shift()), "");
-    isKept = hold(nameOf(photo.id), text);
-  }
-  hold(INDEX, JSON.stringify(isKept ? [...ids, photo.id] : ids));
+  holdInTab(photo.id, text);
   return photo;
+}
+
+/** Older photos make way, a browser having room for a few megabytes; what finds none even so is kept in memory alone. */
+function holdInTab(id, text) {
+  const ids = kept();
+  const gone = [];
+  const isHeld = () => ids.length < KEPT && hold(nameOf(id), text);
+  while (!isHeld()) {
+    if (!ids.length) {
+      for (const [one, its] of gone) hold(nameOf(one), its);
+      return;
+    }
+    const oldest = ids.shift();
+    gone.push([oldest, held(nameOf(oldest))]);
+    hold(nameOf(oldest), "");
+  }
+  hold(INDEX, JSON.stringify([...ids, id]));
 }
 
 /** The photo of that id, or null when it is not kept any more. */
@@ -39,11 +50,12 @@ export function find(id) {
   return known.get(id);
 }
 
-function dataUrl(blob) {
+function dataUrl(blob, name) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.addEventListener("load", () => resolve(reader.result));
-    reader.addEventListener("error", () => reject(reader.error));
+    // A file that was changed or removed since it was chosen.
+    reader.addEventListener("error", () => reject(new Unusable(t("photo.unread", { name }))));
     reader.readAsDataURL(blob);
   });
 }

@@ -28,6 +28,10 @@ export function spoken(attribute) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
+// Widths by heights of photos that fill a frame of 4 by 5 when a little of their edges is cut off.
+const FILLING = { least: 0.65, most: 0.95 };
+const fills = ({ width, height }) => Boolean(width && height) && width / height >= FILLING.least && width / height <= FILLING.most;
+
 /** The frame with a product's photo; `photoId` picks one of several. */
 export function picture(product, photoId = "", ...children) {
   const photos = product.photos ?? [];
@@ -35,7 +39,7 @@ export function picture(product, photoId = "", ...children) {
   const none = element("span", { className: "none" }, t("product.none"));
   const image = photo?.media_path ? element("img", { src: photo.media_path, alt: "", loading: "lazy", decoding: "async", ...sizeOf(photo) }) : null;
   image?.addEventListener("error", () => image.replaceWith(none));
-  return element("div", { className: "picture" }, image ?? none, ...children);
+  return element("div", { className: image && fills(photo) ? "picture filled" : "picture" }, image ?? none, ...children);
 }
 
 const sizeOf = ({ width, height }) => (width && height ? { width, height } : {});
@@ -45,10 +49,10 @@ const BANDS = { BAND_HIGH: "high", BAND_MEDIUM: "medium", BAND_LOW: "low" };
 /** The band of a hit's similarity: `high`, `medium` or `low`. */
 export const bandOf = (hit) => BANDS[hit.band] ?? "low";
 
-/** How similar a hit is, told by number, word, colour and shape. */
-export function badge(hit) {
+/** How similar a hit is, told by number, word, colour and shape; `to` says to what: `search` or `product`. */
+export function badge(hit, to = "search") {
   const band = bandOf(hit);
   const similarity = Math.round(hit.similarity);
-  const label = t(`badge.${band}.label`, { similarity });
+  const label = t(`badge.${band}.${to}`, { similarity });
   return element("span", { className: `badge ${band}`, role: "img", "aria-label": label, title: label }, t(`badge.${band}`, { similarity }));
 }

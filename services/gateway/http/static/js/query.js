@@ -1,18 +1,24 @@
 // A state as the form of a search.
 
+import { usesPictures, usesWords } from "/js/state.js";
+
 const PAGE_SIZE = 24;
+// A form's file needs a name.
+const UNNAMED = "photo";
+
+const picturesOf = ({ photo, box, like }) => [
+  ...(photo ? [{ image: box ? { box } : {} }] : []),
+  ...like.map((product) => ({ product })),
+];
 
 /** The parts of the query; the photo's content is a file of the form. */
 function partsOf(state) {
-  const pictures = [
-    ...(state.photo ? [{ image: state.box ? { box: state.box } : {} }] : []),
-    ...state.like.map((product) => ({ product })),
-  ];
-  // Words that are to count for nothing are left out: the kind and the colour that they name would count at any weight.
-  const words = state.words && (state.mix > 0 || !pictures.length) ? [{ text: state.words }] : [];
+  // What is to count for nothing is left out: the kind and the colour that words name would count at any weight.
+  const pictures = usesPictures(state) ? picturesOf(state) : [];
+  const words = usesWords(state) ? [{ text: state.words }] : [];
   const isMixed = pictures.length > 0 && words.length > 0;
-  // Beside pictures, words have the share that the visitor gives them. Pictures stay: the profile may be one of theirs.
-  const share = isMixed ? Math.min(0.99, state.mix / 100) : Number(!pictures.length);
+  // Beside pictures, words have the share that the visitor gives them.
+  const share = isMixed ? state.mix / 100 : Number(!pictures.length);
   const each = (1 - share) / pictures.length;
   const unliked = unlikedWeight(pictures.length ? 1 - share : share, state.unlike.length);
   return [
@@ -43,7 +49,7 @@ export function filterOf(state) {
 /** The form of a search; `facets` are attributes to count, `pageToken` is of the page before. */
 export function formOf(state, { facets = [], profile = "", pageToken = "", k = PAGE_SIZE } = {}) {
   const form = new FormData();
-  if (state.photo) form.append("image", state.photo.blob, state.photo.name);
+  if (state.photo && usesPictures(state)) form.append("image", state.photo.blob, state.photo.name || UNNAMED);
   form.append("parts", JSON.stringify(partsOf(state)));
   const filter = filterOf(state);
   if (filter) form.append("filter", JSON.stringify(filter));

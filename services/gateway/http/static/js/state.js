@@ -3,18 +3,36 @@
 import * as entries from "/js/entries.js";
 import * as photos from "/js/photos.js";
 
-/** The attributes to filter by, as far as a catalogue has them; price is a range. */
-export const FILTERED = ["gender", "category", "colour", "pattern"];
+// The filters in the order of the page, as far as a catalogue has them: what halves the choice at once comes first.
+const ORDER = ["gender", "price", "category", "colour", "pattern"];
+
+/** The attributes to filter by with values; price is a range. */
+export const FILTERED = ORDER.filter((name) => name !== "price");
+
+/** The place of an attribute, or of what models saw of it, among the filters; what the page does not know comes last. */
+export function placeOf(attribute) {
+  const place = ORDER.indexOf(attribute.replace("inferred.", ""));
+  return place < 0 ? ORDER.length : place;
+}
 
 /** The share of words beside a photo or products, in percent, when nothing else is said. */
 export const EVEN_MIX = 50;
+const ALL_WORDS = 100;
+
+const EDGES = ["left", "top", "right", "bottom"];
+// A price in the address.
+const PRICE = /^\d+(?:\.\d+)?$/;
+
+// In the address it stands for the photo, which only the browser has.
+const PHOTO = "photo";
 
 /**
  * Nothing asked yet.
  *
- * `photo` is {id, blob, name} and `box` the part of it to look at, as fractions {left, top, right, bottom}; `mix` is the
- * share of the words in percent. `like` and `unlike` are ids of products. `chosen` has the filters' values by attribute,
- * `min` and `max` are prices as typed. `item` is the product that is looked at, beside the search.
+ * `photo` is {id, blob, name}, where one that came in a link has no name, and `box` the part of it to look at, as
+ * fractions {left, top, right, bottom}; `mix` is the share of the words in percent. `like` and `unlike` are ids of
+ * products. `chosen` has the filters' values by attribute, `min` and `max` are prices as typed. `item` is the product that
+ * is looked at, beside the search.
  */
 export function emptyState(catalog = "") {
   return {
@@ -25,6 +43,15 @@ export function emptyState(catalog = "") {
 
 /** Whether nothing positive is asked for. */
 export const isEmpty = (state) => !state.words && !state.photo && !state.like.length;
+
+/** Whether the query has pictures: a photo, or products that are liked. */
+export const hasPictures = ({ photo, like }) => Boolean(photo || like.length);
+
+/** Whether words count: not where the visitor gives all weight to pictures. */
+export const usesWords = (state) => Boolean(state.words) && (state.mix > 0 || !hasPictures(state));
+
+/** Whether pictures count: not where the visitor gives all weight to words. */
+export const usesPictures = (state) => hasPictures(state) && (state.mix < ALL_WORDS || !state.words);
 
 /** How many parts the query has; the API takes 8. */
 export const MAX_PARTS = 8;
@@ -75,33 +102,37 @@ export function read() {
 
 function readMix(text) {
   const mix = Number(text ?? EVEN_MIX);
-  return Number.isInteger(mix) && mix >= 0 && mix <= 100 ? mix : EVEN_MIX;
+  return Number.isInteger(mix) && mix >= 0 && mix <= ALL_WORDS ? mix : EVEN_MIX;
 }
 
 function readBox(text) {
-  const [left, top, right, bottom] = (text ?? "").split(",").map(Number);
-  const inside = [left, top, right, bottom].every((edge) => edge >= 0 && edge <= 1);
-  return inside && left < right && top < bottom ? { left, top, right, bottom } : null;
+  const edges = (text ?? "").split(",").map(Number);
+  if (edges.length !== EDGES.length || !edges.every((edge) => edge >= 0 && edge <= 1)) return null;
+  const box = roundedBox(Object.fromEntries(EDGES.map((edge, place) => [edge, edges[place]])));
+  return box.left < box.right && box.top < box.bottom ? box : null;
 }
+
+/** A box as precise as the address has it, so that a query is the same on the way back. */
+export const roundedBox = (box) => Object.fromEntries(EDGES.map((edge) => [edge, Number(box[edge].toFixed(3))]));
 
 function readRange(address) {
   const [min, max] = ["min", "max"].map((name) => {
     const typed = address.get(name) ?? "";
-    return Number.isFinite(Number(typed)) ? typed.trim() : "";
+    return PRICE.test(typed) ? typed : "";
   });
   return isReversed(min, max) ? [max, min] : [min, max];
 }
 
-/** The address of a state, without its photo. */
+/** The address of a state: of its photo it tells only that there is one. */
 export function addressOf(state) {
   const address = new URLSearchParams();
   const plain = { catalog: state.catalog, q: state.words, profile: state.profile, min: state.min, max: state.max, item: state.item };
   for (const [name, value] of Object.entries(plain)) if (value) address.set(name, value);
   for (const name of ["like", "unlike"]) state[name].forEach((id) => address.append(name, id));
   if (state.mix !== EVEN_MIX) address.set("mix", state.mix);
+  if (state.photo) address.set(PHOTO, "1");
   if (state.photo && state.box) {
-    const { left, top, right, bottom } = state.box;
-    address.set("box", [left, top, right, bottom].map((edge) => edge.toFixed(3)).join(","));
+    address.set("box", EDGES.map((edge) => state.box[edge].toFixed(3)).join(","));
   }
   for (const [attribute, values] of Object.entries(state.chosen)) values.forEach((value) => address.append(attribute, value));
   return address.size ? `/?${address}` : "/";
@@ -112,5 +143,8 @@ export function write(state, { replace = false } = {}) {
   entries.enter(addressOf(state), { photo: state.photo?.id ?? null, isProduct: Boolean(state.item), replace });
 }
 
-/** Whether the present entry searched with a photo that the browser does not keep any more. */
-export const isPhotoGone = (state) => Boolean(entries.photoId()) && !state.photo;
+/** Whether the present entry searched with a photo that the browser does not have, or not any more. */
+export const isPhotoGone = (state) => !state.photo && (isPhotoElsewhere() || Boolean(entries.photoId()));
+
+/** Whether the present entry's photo is in another browser: its address was passed on, where the page's own link has one. */
+export const isPhotoElsewhere = () => !entries.photoId() && new URLSearchParams(location.search).has(PHOTO);

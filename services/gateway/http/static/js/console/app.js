@@ -1,9 +1,9 @@
 // The console: one view at a time, named by the address's fragment, of the catalogue that is chosen.
 
 import * as api from "/js/api.js";
-import { catalogIds } from "/js/catalogue.js";
+import { catalogIds, visibleCatalogs } from "/js/catalogue.js";
 import { byId, element } from "/js/dom.js";
-import { prepareHeader } from "/js/header.js";
+import { prepareHeader, showCatalog } from "/js/header.js";
 import { currentKey, forgetKey } from "/js/key.js";
 import { load, t, translate } from "/js/messages.js";
 import { Duplicates } from "/js/console/duplicates.js";
@@ -13,7 +13,10 @@ import { Overview } from "/js/console/overview.js";
 import { problemWords } from "/js/console/problems.js";
 import { Queries } from "/js/console/queries.js";
 
-/** Each has `show(catalog)`, which may raise api.Problem, and `hide()`; `catalog` is "" while there is none. */
+/**
+ * Each is made with its place on the page and the actions, among them `tell`, which shows a problem above it, or none. It
+ * has `show(catalog)`, which may raise api.Problem, and `hide()`; `catalog` is "" while there is none.
+ */
 const VIEWS = { overview: Overview, queries: Queries, import: Import, duplicates: Duplicates, models: Models };
 
 const actions = {
@@ -22,13 +25,11 @@ const actions = {
     await offerCatalogs(id);
     writeAddress();
   }),
-  /** Shows a problem above the view, or none. */
-  tell: (problem) => showProblem(problem),
 };
 
 let view = null;
 
-const wanted = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "overview");
+const wanted = () => (Object.hasOwn(VIEWS, location.hash.slice(1)) ? location.hash.slice(1) : "overview");
 const catalog = () => byId("catalog").value;
 const chosenCatalog = () => byId("catalog").value || new URLSearchParams(location.search).get("catalog");
 
@@ -62,8 +63,6 @@ function showTabs(name) {
       return link;
     }),
   );
-  // On a phone not all of them fit: the one that is shown must be in sight.
-  byId("tabs").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   document.title = `${t(`console.view.${name}`)} · ${t("console.title")} · Vitrine`;
 }
 
@@ -72,10 +71,13 @@ async function show() {
   showProblem(null);
   const name = wanted();
   showTabs(name);
-  byId("view").replaceChildren();
-  const shown = new VIEWS[name](byId("view"), actions);
+  // Each has a place of its own: what comes late for a view that was left is seen by nobody.
+  const place = element("div");
+  byId("view").replaceChildren(place);
+  const isShown = () => place.isConnected;
+  const shown = new VIEWS[name](place, { ...actions, tell: (problem) => isShown() && showProblem(problem) });
   view = shown;
-  await guarded(() => shown.show(catalog()), () => view === shown);
+  await guarded(() => shown.show(catalog()), isShown);
 }
 
 /** Tells a problem of the API that an action raises, as long as it concerns anybody. */
@@ -97,16 +99,10 @@ async function start(chosen = chosenCatalog()) {
 
 /** Fills the choice of catalogues. A key for some of them may not list all: it gets the one that the address names. */
 async function offerCatalogs(chosen) {
-  let ids = [];
-  try {
-    ids = catalogIds(await api.listCatalogs());
-  } catch (error) {
-    if (!(error instanceof api.Problem && error.status === 403 && chosen)) throw error;
-    ids = [chosen];
-  }
-  byId("catalog").replaceChildren(...ids.map((id) => element("option", { value: id, selected: id === chosen }, id)));
-  if (!ids.includes(chosen)) [byId("catalog").value] = ids;
+  const ids = catalogIds(await visibleCatalogs(chosen));
+  byId("catalog").replaceChildren(...ids.map((id) => element("option", { value: id }, id)));
   byId("catalog-picker").hidden = ids.length < 1;
+  showCatalog(ids.includes(chosen) ? chosen : (ids[0] ?? ""));
 }
 
 await load("common", "console");
@@ -120,6 +116,7 @@ addEventListener("hashchange", async () => {
 });
 byId("catalog").addEventListener("change", () => {
   writeAddress();
+  showCatalog(catalog());
   show();
 });
 await start();

@@ -101,7 +101,7 @@ export class Duplicates {
     return element(
       "section",
       { className: group.isKept ? "alike kept" : "alike", "aria-label": caption },
-      element("div", { className: "alike-head" }, element("h3", { tabIndex: -1 }, element("span", { className: isSame ? "badge high" : "badge medium" }, likeness), " ", t("duplicates.products", { count: products.length })), decide),
+      element("div", { className: "alike-head" }, element("h3", { tabIndex: -1 }, element("span", { className: isSame ? "badge same" : "badge medium" }, likeness), " ", t("duplicates.products", { count: products.length })), decide),
       comparison({ products, photos: group.photos, catalog: this.catalog, caption, remove: (product) => this.#remove(product, group) }),
     );
   }

@@ -1,7 +1,7 @@
 // The import: files are chosen, looked through and written, one step after the other.
 
 import * as api from "/js/api.js";
-import { catalogIds } from "/js/catalogue.js";
+import { catalogIds, visibleCatalogs } from "/js/catalogue.js";
 import { Checking } from "/js/console/import/checking.js";
 import { choosing } from "/js/console/import/choosing.js";
 import { knownColumns } from "/js/console/import/columns.js";
@@ -34,11 +34,13 @@ export class Import {
 
   async show(catalog) {
     this.catalog = catalog;
+    this.isLeft = false;
     if (run) this.#showRun();
     else this.#choose();
   }
 
   hide() {
+    this.isLeft = true;
     this.#leaveStep();
   }
 
@@ -67,9 +69,9 @@ export class Import {
   async #open(entries) {
     this.actions.tell(null);
     try {
-      const [known, catalogs] = await Promise.all([knownColumns(), api.listCatalogs()]);
+      const [known, catalogs] = await Promise.all([knownColumns(), visibleCatalogs(this.catalog)]);
       const found = await opened(entries, known);
-      this.#check(found, catalogIds(catalogs));
+      if (!this.isLeft) this.#check(found, catalogIds(catalogs));
     } catch (error) {
       if (error instanceof NoTable) this.#choose({ isFirst: false, refusal: t(error.key, error.values) });
       else if (error instanceof api.Problem) this.actions.tell(error);
@@ -81,7 +83,8 @@ export class Import {
     const checking = new Checking({
       opened: found,
       catalogs,
-      current: this.catalog,
+      // Whoever has not said which catalogue is meant shall not write into the largest one unawares.
+      current: new URLSearchParams(location.search).get("catalog"),
       begin: (into) => this.#begin(into),
       leave: () => this.#choose({ isFirst: false }),
     });
@@ -101,6 +104,7 @@ export class Import {
       return "";
     }
     begun(id, source);
+    if (this.isLeft) return "";
     this.#showRun();
     // The console knows the new catalogue from now on; it draws this view anew.
     if (isNew) await this.actions.reload(id);

@@ -116,30 +116,55 @@ function paragraph(lines, at) {
 const INLINE = new RegExp(
   [
     "\\\\(?<escaped>[!-/:-@[-`{-~])",
-    "(?<ticks>`+)(?<code>.+?)(?<!`)\\k<ticks>(?!`)",
+    "(?<ticks>`+)",
     "\\*\\*(?=\\S)(?<strong>.+?)(?<=\\S)\\*\\*",
     "\\*(?=[^\\s*])(?<emphasis>[^*]+?)(?<=\\S)\\*",
     "(?<![\\p{L}\\p{N}])_(?=\\S)(?<slanted>[^_]+?)(?<=\\S)_(?![\\p{L}\\p{N}])",
     "!?\\[(?<label>[^\\]]*)\\]\\((?<address>[^)\\s]*)(?:\\s+\"[^\"]*\")?\\)",
     "<(?<bare>https://[^\\s<>]+)>",
   ].join("|"),
-  "u",
+  "gu",
 );
 
 /** The nodes of a line of text. */
 function inline(text) {
   const nodes = [];
-  let rest = text;
-  for (let found = INLINE.exec(rest); found; found = INLINE.exec(rest)) {
-    nodes.push(rest.slice(0, found.index), node(found.groups));
-    rest = rest.slice(found.index + found[0].length);
+  const closing = closings(text);
+  const form = new RegExp(INLINE);
+  let at = 0;
+  for (let found = form.exec(text); found; found = form.exec(text)) {
+    const { ticks } = found.groups;
+    const end = ticks ? closing(ticks.length, form.lastIndex) : 0;
+    // Backticks that nothing closes are only that.
+    if (ticks && !end) continue;
+    nodes.push(text.slice(at, found.index), ticks ? verbatim(text.slice(form.lastIndex, end)) : node(found.groups));
+    at = ticks ? end + ticks.length : form.lastIndex;
+    form.lastIndex = at;
   }
-  return [...nodes, rest];
+  return [...nodes, text.slice(at)];
 }
 
-function node({ escaped, code: verbatim, strong, emphasis, slanted, label, address, bare }) {
+/**
+ * A function that tells where as many backticks as that are next, from a place on; 0 where they are not. Asked for places
+ * in their order it goes through the text but once, however many backticks there are.
+ */
+function closings(text) {
+  const places = new Map();
+  for (const { 0: ticks, index } of [...text.matchAll(/`+/g)].reverse()) {
+    if (!places.has(ticks.length)) places.set(ticks.length, []);
+    places.get(ticks.length).push(index);
+  }
+  return (length, from) => {
+    const left = places.get(length) ?? [];
+    while (left.at(-1) < from) left.pop();
+    return left.at(-1) ?? 0;
+  };
+}
+
+const verbatim = (text) => element("code", {}, text.trim());
+
+function node({ escaped, strong, emphasis, slanted, label, address, bare }) {
   if (escaped) return escaped;
-  if (verbatim) return element("code", {}, verbatim.trim());
   if (strong) return element("strong", {}, inline(strong));
   if (emphasis ?? slanted) return element("em", {}, inline(emphasis ?? slanted));
   if (bare) return link(bare, [bare]);

@@ -95,8 +95,16 @@ export class Queries {
 
   async older() {
     const { turn } = this;
-    const page = await this.page(this.token);
-    if (turn === this.turn) this.add(page);
+    const hadFocus = document.activeElement === this.more;
+    this.more.disabled = true;
+    try {
+      const page = await this.page(this.token);
+      if (turn === this.turn) this.add(page);
+    } finally {
+      this.more.disabled = false;
+      // A button that cannot be pressed loses the focus.
+      if (hadFocus && document.activeElement === document.body) this.more.focus();
+    }
   }
 
   add({ queries, next_page_token: token }) {

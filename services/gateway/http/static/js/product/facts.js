@@ -8,22 +8,30 @@ import { plain, spoken } from "/js/products.js";
 const LEAST_BELIEVED = 0.05;
 // Shown elsewhere.
 const APART = new Set(["price"]);
+// What shoppers look for first, in this order, and the way to the shop; all else is there for who asks.
+const WELL_KNOWN = ["brand", "category", "type", "colour", "pattern", "gender", "material", "season", "usage", "occasion", "size", "url"];
 
 const capitalised = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 /** A heading with a list of [name, value] below it; null where there is nothing to list. */
 export function factList(title, entries, level = "h2") {
-  if (!entries.length) return null;
-  const list = entries.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
-  return element("section", { className: "facts-section" }, element(level, {}, title), element("dl", { className: "facts-list" }, list));
+  return entries.length ? section(title, level, list(entries)) : null;
 }
 
-/** What the shop states of a product, by name; its price is shown elsewhere. */
-export function stated(product) {
-  return Object.entries(product.attributes ?? {})
-    .filter(([name, list]) => !APART.has(name) && list.values?.length)
-    .map(([name, list]) => [spoken(name), separated(list.values.map(written))])
-    .sort(([one], [other]) => one.localeCompare(other));
+const section = (title, level, ...content) => element("section", { className: "facts-section" }, element(level, {}, title), ...content);
+
+const list = (entries) =>
+  element("dl", { className: "facts-list" }, entries.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+
+/** What the shop states of a product: what is well known at once, the rest unfolds; null where it states nothing. */
+export function statedSection(product, level = "h2") {
+  const names = Object.keys(product.attributes ?? {}).filter((name) => !APART.has(name) && product.attributes[name].values?.length);
+  const entry = (name) => [spoken(name), separated(product.attributes[name].values.map(written))];
+  const known = WELL_KNOWN.filter((name) => names.includes(name)).map(entry);
+  const others = names.filter((name) => !WELL_KNOWN.includes(name)).map(entry).sort(([one], [other]) => one.localeCompare(other));
+  if (!known.length) return factList(t("facts.stated"), others, level);
+  const more = others.length ? element("details", {}, element("summary", {}, t("facts.more")), list(others)) : null;
+  return section(t("facts.stated"), level, list(known), more);
 }
 
 /** A value as text, or as a link where it is an address of the web. */

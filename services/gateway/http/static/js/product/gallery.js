@@ -6,6 +6,8 @@ import { closeButton, openPanel } from "/js/product/panel.js";
 import { picture, titleOf } from "/js/products.js";
 
 const TITLE = "closer-title";
+// A photo that is enlarged further shows its pixels more than the product.
+const MOST_ENLARGED = 1.5;
 
 export class Gallery {
   /** `photoId` is the photo that is big at first. */
@@ -15,7 +17,18 @@ export class Gallery {
     this.big = element("div", { className: "big" });
     this.thumbnails = this.photos.length > 1 ? this.photos.map((photo, place) => this.thumbnail(photo, place)) : [];
     this.place = element("div", { className: "gallery" }, this.big, this.strip());
+    this.makeRoom();
     this.show(Math.max(0, this.photos.findIndex((photo) => photo.id === photoId)));
+  }
+
+  /** Tells the style sheet how large the photos may become, and their shape: a small one needs no wide column. */
+  makeRoom() {
+    const known = this.photos.filter(({ width, height }) => width && height);
+    if (!known.length) return;
+    const most = (side) => MOST_ENLARGED * Math.max(...known.map((photo) => photo[side]));
+    this.place.style.setProperty("--photo-width", `${most("width")}px`);
+    this.place.style.setProperty("--photo-height", `${most("height")}px`);
+    this.place.style.setProperty("--photo-shape", String(most("width") / most("height")));
   }
 
   strip() {
@@ -50,6 +63,8 @@ export class Gallery {
     const frame = picture(this.product, photo?.id);
     const image = frame.querySelector("img");
     if (image) Object.assign(image, { loading: "eager", fetchPriority: "high", alt: titleOf(this.product) });
+    if (image && photo.width) image.style.maxInlineSize = `${MOST_ENLARGED * photo.width}px`;
+    if (image && photo.height) image.style.maxBlockSize = `${MOST_ENLARGED * photo.height}px`;
     const closer = element("button", { type: "button", className: "closer", "aria-label": t("gallery.closer"), title: t("gallery.closer") }, frame);
     closer.addEventListener("click", () => this.lookCloser());
     this.big.replaceChildren(image ? closer : frame);

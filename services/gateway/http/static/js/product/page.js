@@ -4,17 +4,28 @@ import * as api from "/js/api.js";
 import { element } from "/js/dom.js";
 import { icon } from "/js/icons.js";
 import { t } from "/js/messages.js";
-import { factList, stated, suggested } from "/js/product/facts.js";
+import { factList, statedSection, suggested } from "/js/product/facts.js";
 import { Gallery } from "/js/product/gallery.js";
 import { showSimilar } from "/js/product/similar.js";
 import { showWhy } from "/js/product/why.js";
 import { wishButtons } from "/js/product/wishes.js";
 import { explained } from "/js/problems.js";
-import { badge, idOf, priceOf, titleOf } from "/js/products.js";
+import { badge, idOf, priceOf, titleOf, valuesOf } from "/js/products.js";
 import { share } from "/js/search/share.js";
 import { isEmpty } from "/js/state.js";
 
 const KEPT = 24;
+// Of the filters that are set, those which a cheaper product is to pass as well.
+const FIRM = ["gender", "category"];
+
+/** The highest price below a product's, in hundredths, as a filter has it; null where there is none. */
+function belowPrice(product) {
+  const [price] = valuesOf(product, "price");
+  const below = typeof price === "number" ? (Math.round(100 * price) - 1) / 100 : 0;
+  return below > 0 ? String(below) : null;
+}
+
+const firmOf = (chosen) => Object.fromEntries(Object.entries(chosen).filter(([name]) => FIRM.includes(name.replace("inferred.", ""))));
 
 /** A button with an icon before its name. */
 function button(text, drawing, act, className = "plain") {
@@ -45,7 +56,9 @@ export class ProductPage {
     this.article = element("article", { className: "about" });
     const list = element("ul", { className: "similar" });
     const title = element("h2", { id: "similar-title" }, t("similar.title"));
-    this.place.replaceChildren(this.back(), this.article, element("section", { "aria-labelledby": "similar-title" }, title, list));
+    // Not there before what is above it has its height: it would jump.
+    this.similar = element("section", { "aria-labelledby": "similar-title", hidden: true }, title, list);
+    this.place.replaceChildren(this.back(), this.article, this.similar);
     const first = seen?.hit.product ?? this.known.get(this.nameOf(state));
     this.place.focus({ preventScroll: true });
     if (first) this.draw(first);
@@ -104,23 +117,31 @@ export class ProductPage {
         this.seen && badge(this.seen.hit),
         product.description ? element("p", { className: "description" }, product.description) : null,
         this.buttons(product),
-        factList(t("facts.stated"), stated(product)),
+        statedSection(product),
         factList(t("facts.suggested"), suggested(product)),
       ),
     );
+    this.similar.hidden = false;
     if (hasFocus) title.focus({ preventScroll: true });
   }
 
   buttons(product) {
     const id = idOf(product);
     const { seen, state, actions } = this;
+    const max = belowPrice(product);
+    const group = (...ways) => element("div", { className: "way-group" }, ways);
     return element(
       "div",
       { className: "ways" },
-      button(t("product.find"), "search", () => actions.ask({ like: [id] }), "primary"),
-      seen && button(t("product.why"), "info", () => showWhy(seen.hit, seen.response, actions)),
-      isEmpty(state) ? null : wishButtons(id, actions),
-      button(t("product.share"), "share", () => share(state)),
+      group(
+        button(t("product.find"), "search", () => actions.ask({ like: [id] }), "primary"),
+        max && button(t("product.cheaper"), "cheaper", () => actions.ask({ like: [id], max, chosen: firmOf(state.chosen) })),
+      ),
+      isEmpty(state) ? null : group(wishButtons(id, actions)),
+      group(
+        seen && button(t("product.why"), "info", () => showWhy(seen.hit, seen.response, actions)),
+        button(t("product.share"), "share", () => share(state)),
+      ),
     );
   }
 

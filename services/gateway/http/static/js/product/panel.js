@@ -15,9 +15,13 @@ export function closeButton() {
 export function openPanel({ className, titleId }, ...children) {
   const dialog = element("dialog", { className, "aria-labelledby": titleId }, ...children);
   const close = () => dialog.close();
+  // Only what is beside the content is the dialog itself. What is drawn within may end there, but begins elsewhere.
+  let isBeside = false;
+  dialog.addEventListener("pointerdown", (event) => {
+    isBeside = event.target === dialog;
+  });
   dialog.addEventListener("click", (event) => {
-    // Only what is beside the content is the dialog itself.
-    if (event.target === dialog) close();
+    if (isBeside && event.target === dialog) close();
   });
   // The panel belongs to what the browser's back button leaves.
   addEventListener("popstate", close);

@@ -32,7 +32,8 @@ function card(hit, state, actions) {
   const link = element(
     "a",
     { href: addressOf({ ...state, item: id }) },
-    picture(hit.product, hit.photo_id, badge(hit)),
+    picture(hit.product, hit.photo_id),
+    badge(hit, "product"),
     element("span", { className: "name" }, titleOf(hit.product)),
     element("span", { className: "price" }, price),
   );
@@ -41,7 +42,7 @@ function card(hit, state, actions) {
 }
 
 const skeleton = () =>
-  element("li", { className: "skeleton", "aria-hidden": "true" }, element("div", { className: "picture" }), element("div", { className: "bar" }), element("div", { className: "bar" }));
+  element("li", { className: "skeleton", "aria-hidden": "true" }, element("div", { className: "picture" }), element("div", { className: "bar mark" }), element("div", { className: "bar" }), element("div", { className: "bar" }));
 
 /** Fills `list` with products like that of the state; whatever fails is said in its place. */
 export async function showSimilar(list, state, actions, signal) {

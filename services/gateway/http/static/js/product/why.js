@@ -2,11 +2,13 @@
 
 import { element } from "/js/dom.js";
 import { t } from "/js/messages.js";
-import { factList, stated, suggested, understood } from "/js/product/facts.js";
+import { factList, statedSection, suggested, understood } from "/js/product/facts.js";
+import { numbers } from "/js/product/numbers.js";
+import { pair } from "/js/product/pair.js";
 import { closeButton, openPanel } from "/js/product/panel.js";
-import { breakdown } from "/js/product/terms.js";
+import { reasons } from "/js/product/reasons.js";
 import { wishButtons } from "/js/product/wishes.js";
-import { bandOf, idOf, picture, priceOf, titleOf } from "/js/products.js";
+import { bandOf, idOf, priceOf, titleOf } from "/js/products.js";
 
 // In order; the style sheet has where each begins.
 const BANDS = ["low", "medium", "high"];
@@ -32,20 +34,24 @@ function scale(hit) {
   );
 }
 
-function head(hit, buttons) {
-  const price = priceOf(hit.product);
+/** What stays in sight however far the panel is scrolled. */
+function head(hit) {
+  const title = titleOf(hit.product);
   return element(
     "header",
     { className: "why-head" },
-    picture(hit.product, hit.photo_id),
-    element(
-      "div",
-      {},
-      element("p", { className: "quiet" }, t("why.title")),
-      element("h2", { id: TITLE }, titleOf(hit.product)),
-      price === null ? null : element("p", { className: "price" }, price),
-      element("div", { className: "row" }, buttons),
-    ),
+    element("div", {}, element("p", { className: "quiet" }, t("why.title")), element("h2", { id: TITLE, title }, title)),
+    closeButton(),
+  );
+}
+
+function found(hit, state, buttons) {
+  const price = priceOf(hit.product);
+  return element(
+    "section",
+    { className: "why-found" },
+    pair(hit, state),
+    element("div", { className: "row" }, price === null ? null : element("p", { className: "price" }, price), buttons),
   );
 }
 
@@ -59,15 +65,15 @@ export function showWhy(hit, response, actions) {
   const buttons = wishButtons(idOf(hit.product), actions, { onPress: () => panel.close() });
   panel = openPanel(
     { className: "why", titleId: TITLE },
-    closeButton(),
-    head(hit, buttons),
+    head(hit),
     element(
       "div",
       { className: "why-body" },
+      found(hit, actions.state(), buttons),
       scale(hit),
-      element("section", {}, element("h3", {}, t("why.score.title")), breakdown(hit)),
+      element("section", {}, element("h3", {}, t("why.score.title")), reasons(hit), numbers(hit)),
       factList(t("why.understood"), understood(response.query_labels ?? []), "h3"),
-      factList(t("facts.stated"), stated(hit.product), "h3"),
+      statedSection(hit.product, "h3"),
       factList(t("facts.suggested"), suggested(hit.product), "h3"),
       leftOut(response.dropped ?? []),
     ),

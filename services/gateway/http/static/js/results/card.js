@@ -57,6 +57,7 @@ export function hitCard(hit, { response, state, place, isEager, actions }) {
     "li",
     { className: "hit" },
     frame(hit, isEager),
+    badge(hit),
     element("h3", {}, link),
     element(
       "p",
@@ -68,9 +69,9 @@ export function hitCard(hit, { response, state, place, isEager, actions }) {
   );
 }
 
-/** The photo with the similarity on it; one that is seen at once is not loaded lazily. */
+/** The photo; one that is seen at once is not loaded lazily. */
 function frame(hit, isEager) {
-  const place = picture(hit.product, hit.photo_id, badge(hit));
+  const place = picture(hit.product, hit.photo_id);
   const image = place.querySelector("img");
   if (image && isEager) Object.assign(image, { loading: "eager", fetchPriority: "high" });
   return place;
@@ -82,6 +83,7 @@ export function skeleton() {
     "li",
     { className: "skeleton", "aria-hidden": "true" },
     element("div", { className: "picture" }),
+    element("div", { className: "bar mark" }),
     element("div", { className: "bar" }),
     element("div", { className: "bar short" }),
     element("div", { className: "bar buttons" }),

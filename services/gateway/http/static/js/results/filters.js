@@ -6,7 +6,7 @@ import { number, t } from "/js/messages.js";
 import { withValue } from "/js/results/chosen.js";
 import { PriceFilter } from "/js/results/price.js";
 import { ValueFilter } from "/js/results/values.js";
-import { filterCount } from "/js/state.js";
+import { filterCount, placeOf } from "/js/state.js";
 
 const NARROW = matchMedia("(max-width: 800px)");
 const PRICE = "price";
@@ -20,9 +20,15 @@ export class Filters {
   build() {
     this.heading = element("h2", { tabIndex: -1 }, t("filters.title"));
     this.clear = element("button", { type: "button", className: "all" }, t("filters.clear"));
-    this.clear.addEventListener("click", () => this.actions.refine({ chosen: {}, min: "", max: "" }));
+    this.clear.addEventListener("click", () => this.refine({ chosen: {}, min: "", max: "" }));
     this.groups = element("div", { className: "groups" });
-    this.form = element("form", { className: "filter-form" }, element("div", { className: "filter-head" }, this.heading, this.clear), this.groups);
+    this.form = element(
+      "form",
+      { className: "filter-form" },
+      element("div", { className: "filter-head" }, this.heading, this.clear),
+      element("p", { className: "quiet" }, t("filters.whole")),
+      this.groups,
+    );
     this.form.addEventListener("submit", (event) => event.preventDefault());
 
     this.set = element("span", { className: "set-count", "aria-hidden": "true" });
@@ -38,6 +44,8 @@ export class Filters {
     this.sheet = element("dialog", { className: "filter-sheet", "aria-label": t("filters.title") }, close, this.foot);
     for (const way of [this.done, close]) way.addEventListener("click", () => this.sheet.close());
     this.sheet.addEventListener("click", (event) => event.target === this.sheet && this.sheet.close());
+    // The sheet belongs to what the browser's back button leaves.
+    addEventListener("popstate", () => this.sheet.close());
     this.place.append(this.open, this.sheet);
     NARROW.addEventListener("change", () => this.settle());
     this.settle();
@@ -52,6 +60,7 @@ export class Filters {
 
   /** Forgets what was typed and unfolded for the query before. */
   reset() {
+    this.filters.get(PRICE)?.settle();
     this.filters.clear();
   }
 
@@ -69,17 +78,18 @@ export class Filters {
     if (focused && !(this.form.contains(focused) && focused.checkVisibility())) this.heading.focus();
   }
 
-  /** The filters in the order of the answer, up to date; those that are set without being counted come last. */
+  /** The filters in their order, up to date; some are set without being counted. */
   facets({ chosen, min, max }, { facets }) {
     const counted = facets.filter(({ attribute }) => attribute !== PRICE);
     const uncounted = Object.keys(chosen).filter((attribute) => !counted.some((facet) => facet.attribute === attribute));
     const values = [...counted, ...uncounted.map((attribute) => ({ attribute, values: [] }))].map((facet) => {
       const filter = this.filter(facet.attribute, () => new ValueFilter(facet.attribute, (value, isOn) => this.toggle(facet.attribute, value, isOn)));
-      return { filter, hasAny: filter.update(facet.values, chosen[facet.attribute] ?? []) };
+      return { filter, hasAny: filter.update(facet.values, chosen[facet.attribute] ?? []), place: placeOf(facet.attribute) };
     });
-    const price = this.filter(PRICE, () => new PriceFilter((range) => this.actions.refine(range)));
+    const price = this.filter(PRICE, () => new PriceFilter((range) => this.limit(range)));
     const ranges = facets.find(({ attribute }) => attribute === PRICE)?.ranges ?? [];
-    return [...values, { filter: price, hasAny: price.update(ranges, { min, max }) }];
+    const all = [...values, { filter: price, hasAny: price.update(ranges, { min, max }), place: placeOf(PRICE) }];
+    return all.sort((one, other) => one.place - other.place);
   }
 
   filter(attribute, make) {
@@ -87,9 +97,21 @@ export class Filters {
     return this.filters.get(attribute);
   }
 
+  refine(change) {
+    // How many products pass is not known before the answer.
+    this.done.textContent = t("filters.showAny");
+    this.actions.refine(change);
+  }
+
+  limit(range) {
+    const { min, max } = this.actions.state();
+    // What was sent while it was typed is sent once more when the field is left.
+    if (range.min !== min || range.max !== max) this.refine(range);
+  }
+
   toggle(attribute, value, isOn) {
     // Of the state as it is now: the answer to the click before may still be on its way.
-    this.actions.refine({ chosen: withValue(this.actions.state().chosen, attribute, value, isOn) });
+    this.refine({ chosen: withValue(this.actions.state().chosen, attribute, value, isOn) });
   }
 
   /** Says how many filters are set, and how many products pass. */

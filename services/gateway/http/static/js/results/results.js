@@ -79,7 +79,7 @@ export class Results {
   summarise(response, state, { append, hasMore }) {
     const count = this.hits().length;
     if (!append) this.showChosen(state);
-    if (count) this.status.textContent = counted(count, hasMore);
+    if (count) this.status.textContent = counted(count, { hasMore, isFurther: append });
     else this.showNothing(state);
     if (!append) this.timing.replaceChildren(timing(response));
     this.lacks = new Set([...(append ? this.lacks : []), ...lacking(response)]);

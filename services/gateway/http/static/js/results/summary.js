@@ -5,9 +5,10 @@ import { fixed, has, t } from "/js/messages.js";
 
 const SHARD = "shard:";
 
-/** How many hits are shown, in words. */
-export function counted(count, hasMore) {
-  return t(hasMore ? "results.ranked" : "results.all", { count });
+/** How many hits are shown, in words: after further pages it is said that this is no total. */
+export function counted(count, { hasMore, isFurther }) {
+  if (!hasMore) return t("results.all", { count });
+  return t(isFurther ? "results.sofar" : "results.ranked", { count });
 }
 
 /** What is missing from an answer, a sentence for each reason. */
@@ -28,11 +29,12 @@ export function timing({ stages, cache, tookMs }) {
   return element(
     "details",
     { className: "timing quiet" },
+    element("summary", { title: t("results.timing") }, t("results.took", { seconds: fixed(tookMs / 1000, 2) })),
     element(
-      "summary",
-      { title: t("results.timing") },
-      t(isCached ? "results.tookCached" : "results.took", { seconds: fixed(tookMs / 1000, 2) }),
+      "div",
+      { className: "stages" },
+      element("dl", {}, known.map(([name, ms]) => row(name, ms)), rest > 0 ? row(t("results.rest"), rest) : null),
+      isCached ? element("p", {}, t("results.cached")) : null,
     ),
-    element("dl", {}, known.map(([name, ms]) => row(name, ms)), rest > 0 ? row(t("results.rest"), rest) : null),
   );
 }

@@ -37,7 +37,10 @@ const COLOURS = {
 const byWord = new Map(Object.entries(COLOURS).flatMap(([colour, words]) => words.split(" ").map((word) => [word, colour])));
 const PALER = "white 45%";
 const DARKER = "black 40%";
-const SHADES = { light: PALER, pale: PALER, hell: PALER, clair: PALER, dark: DARKER, deep: DARKER, dunkel: DARKER, foncé: DARKER };
+const SHADES = new Map([
+  ...["light", "pale", "hell", "clair"].map((word) => [word, PALER]),
+  ...["dark", "deep", "dunkel", "foncé"].map((word) => [word, DARKER]),
+]);
 const SEVERAL = /multi|bunt|rainbow|mehrfarbig/;
 
 /** A CSS colour, or a picture of several, for the name of a colour; null when it is none that is known. */
@@ -48,7 +51,7 @@ export function colourOf(name) {
   // "Blau-Grün" and "Rot/Weiß" start with what they mostly are, and "Navy Blue" is a navy.
   const known = words.find((word) => byWord.has(word));
   if (!known) return null;
-  const shade = words.map((word) => SHADES[word]).find(Boolean);
+  const shade = words.map((word) => SHADES.get(word)).find(Boolean);
   return shade ? `color-mix(in srgb, ${byWord.get(known)}, ${shade})` : byWord.get(known);
 }
 

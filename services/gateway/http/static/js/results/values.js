@@ -51,7 +51,6 @@ export class ValueFilter {
     );
     this.show(shown.map((value) => this.row(value)));
     this.none.textContent = shown.length ? "" : t("filters.findNone");
-    this.list.classList.toggle("long", this.isExpanded && values.length > MANY);
     this.all.hidden = Boolean(typed) || values.length <= SHOWN || (!this.isExpanded && shown.length === values.length);
     this.all.textContent = this.isExpanded ? t("filters.fewer") : t("filters.all", { count: values.length });
     this.all.setAttribute("aria-expanded", this.isExpanded);

@@ -3,8 +3,8 @@
 /** The least width and height: smaller parts show too little to search with. */
 export const LEAST = 0.1;
 
-/** Where a frame is at first: what is looked for is mostly in the middle. */
-export const MIDDLE = { left: 0.15, top: 0.15, right: 0.85, bottom: 0.85 };
+/** All of the photo. */
+export const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
 
 const within = (value, least, most) => Math.min(most, Math.max(least, value));
 
@@ -24,15 +24,15 @@ export function grown({ left, top, right, bottom }, x, y) {
   return { ...start, right: start.left + width, bottom: start.top + height };
 }
 
-/** With one corner, such as ["top", "left"], drawn to a point. */
-export function stretched(box, [vertical, horizontal], { x, y }) {
+/** With an edge, such as ["top"], or the two of a corner, drawn to a point. */
+export function stretched(box, edges, { x, y }) {
   const place = {
     left: () => within(x, 0, box.right - LEAST),
     right: () => within(x, box.left + LEAST, 1),
     top: () => within(y, 0, box.bottom - LEAST),
     bottom: () => within(y, box.top + LEAST, 1),
   };
-  return { ...box, [vertical]: place[vertical](), [horizontal]: place[horizontal]() };
+  return { ...box, ...Object.fromEntries(edges.map((edge) => [edge, place[edge]()])) };
 }
 
 /** Between two points; null while they are too near to each other. */

@@ -7,8 +7,8 @@ import { remember, remembered } from "/js/kept.js";
 import { t } from "/js/messages.js";
 import { titleOf } from "/js/products.js";
 import { choosePart } from "/js/search/crop.js";
-import { decoded, draw } from "/js/search/drawing.js";
-import { isEmpty } from "/js/state.js";
+import { Thumb } from "/js/search/thumb.js";
+import { isEmpty, roundedBox } from "/js/state.js";
 
 const THUMB_PX = 112;
 const KNOWN = "crop.known";
@@ -58,45 +58,42 @@ export class Chips {
     const chips = [...wanted.keys()].map((key) => this.made.get(key));
     if (chips.some((chip, place) => this.list.children[place] !== chip)) this.list.replaceChildren(...chips);
     this.list.hidden = !chips.length;
-    if (photo) this.drawThumb(photo, state.box);
+    if (photo) this.showPart(photo, state.box);
     this.hint.hidden = !photo || remembered(KNOWN) !== null;
   }
 
   photoChip(photo) {
-    this.thumb = element("canvas", { width: THUMB_PX, height: THUMB_PX });
+    this.thumb = new Thumb();
     this.part = element("button", { type: "button", className: "part", disabled: true }, icon("crop"), element("span", {}, t("crop.open")));
     this.part.addEventListener("click", () => this.crop(photo));
-    this.drawn = undefined;
-    return this.chip(this.thumb, photo.name, { photo: null, box: null }, this.part);
+    const chip = this.chip(this.thumb.node, t(photo.name ? "photo.yours" : "photo.shared"), { photo: null, box: null }, this.part);
+    chip.querySelector(".name").title = photo.name;
+    return chip;
   }
 
   /** Shows the part of the photo that is searched with. */
-  async drawThumb(photo, box) {
-    const wanted = JSON.stringify(box);
-    if (this.drawn === wanted) return;
-    this.drawn = wanted;
+  async showPart(photo, box) {
     const { thumb, part } = this;
-    const bitmap = await decoded(photo.blob);
+    const isShown = await thumb.show(photo, box);
     // What the browser cannot show it cannot cut either; the server may well read it.
-    part.hidden = !bitmap;
-    part.disabled = !bitmap;
-    if (!bitmap) thumb.remove();
-    else if (this.drawn === wanted) draw(thumb, bitmap, { box, longest: THUMB_PX });
-    bitmap?.close();
+    part.hidden = !isShown;
+    part.disabled = !isShown;
   }
 
   async crop(photo) {
     remember(KNOWN, "yes");
     this.hint.hidden = true;
     const box = await choosePart(photo, this.actions.state().box);
-    if (box !== undefined) this.actions.refine({ box });
+    // The browser's back button may have led to another query meanwhile.
+    if (this.actions.state().photo?.id !== photo.id) return;
+    if (box !== undefined) this.actions.refine({ box: box && roundedBox(box) });
     this.part.focus();
   }
 
   productChip(list, catalog, id) {
     const image = element("img", { alt: "", width: THUMB_PX, height: THUMB_PX });
     const without = () => ({ [list]: this.actions.state()[list].filter((one) => one !== id) });
-    const chip = this.chip(image, t(`chips.${list}`, { title: id }), without);
+    const chip = this.chip(element("span", { className: "thumb" }, image), t(`chips.${list}`, { title: id }), without);
     chip.classList.add(list);
     this.name(chip, image, list, catalog, id);
     return chip;
@@ -114,13 +111,13 @@ export class Chips {
   }
 
   /** `removal` is what is changed when it goes, or a function that tells it then. */
-  chip(picture, name, removal, ...buttons) {
+  chip(thumb, name, removal, ...buttons) {
     const remove = element("button", { type: "button", className: "remove", "aria-label": t("chips.remove", { name }) }, icon("close"));
     remove.addEventListener("click", () => this.remove(typeof removal === "function" ? removal() : removal));
     return element(
       "li",
       { className: "chip" },
-      element("span", { className: "thumb" }, picture),
+      thumb,
       element("span", { className: "name", title: name }, name),
       buttons,
       remove,

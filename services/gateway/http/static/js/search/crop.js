@@ -2,7 +2,8 @@
 
 import { element } from "/js/dom.js";
 import { t } from "/js/messages.js";
-import { isWhole, MIDDLE } from "/js/search/box.js";
+import { openPanel } from "/js/product/panel.js";
+import { isWhole, WHOLE } from "/js/search/box.js";
 import { Frame } from "/js/search/frame.js";
 
 const HELP = "crop-help";
@@ -13,9 +14,8 @@ export function choosePart(photo, box) {
   const image = element("img", { src: url, alt: t("crop.photo"), draggable: false });
   const stage = element("div", { className: "stage" }, image);
   const button = (name, className) => element("button", { type: "submit", value: name, className }, t(`crop.${name}`));
-  const dialog = element(
-    "dialog",
-    { className: "crop", "aria-labelledby": "crop-title" },
+  const dialog = openPanel(
+    { className: "crop", titleId: "crop-title" },
     element(
       "form",
       { method: "dialog", className: "sheet" },
@@ -25,8 +25,7 @@ export function choosePart(photo, box) {
       element("div", { className: "row end" }, button("cancel", "plain short"), button("whole", "plain short"), button("use", "primary")),
     ),
   );
-  document.body.append(dialog);
-  const frame = new Frame(stage, box ?? MIDDLE, HELP);
+  const frame = new Frame(stage, box ?? WHOLE, HELP);
   // Enter takes what is framed: the first button of a form would be the one that cancels.
   frame.node.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -34,11 +33,9 @@ export function choosePart(photo, box) {
     event.preventDefault();
     dialog.close("use");
   });
-  dialog.showModal();
   frame.node.focus();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      dialog.remove();
       URL.revokeObjectURL(url);
       const chosen = { use: isWhole(frame.box) ? null : frame.box, whole: null };
       resolve(chosen[dialog.returnValue]);

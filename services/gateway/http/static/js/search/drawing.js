@@ -1,6 +1,6 @@
 // Pictures drawn anew: smaller, or a part of them.
 
-const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
+import { WHOLE } from "/js/search/box.js";
 
 /**
  * Draws a bitmap, or the part `box` of it in fractions, onto a canvas, which takes its shape: the longer side has at

@@ -8,7 +8,8 @@ import { Chips } from "/js/search/chips.js";
 import { Compare } from "/js/search/compare.js";
 import { Mix } from "/js/search/mix.js";
 import { share } from "/js/search/share.js";
-import { isEmpty } from "/js/state.js";
+import { Thumb } from "/js/search/thumb.js";
+import { hasPictures, isEmpty } from "/js/state.js";
 
 const MAX_WORDS_LENGTH = 1000;
 
@@ -24,9 +25,12 @@ export class SearchForm {
       type: "search", id: "words", name: "q", maxLength: MAX_WORDS_LENGTH, enterKeyHint: "search",
       "aria-label": t("form.words"), placeholder: t("form.placeholder"),
     });
+    this.glimpse = new Thumb();
+    this.glimpse.node.classList.add("glimpse");
     const form = element(
       "form",
       { className: "search", role: "search", autocomplete: "off" },
+      this.glimpse.node,
       words,
       this.photoButton("photo", "photo", "form.photo", "form.photo_short"),
       this.photoButton("camera", "camera", "form.camera", "form.camera_short", "environment"),
@@ -36,12 +40,19 @@ export class SearchForm {
       event.preventDefault();
       // A phone's keyboard would stay over the hits.
       if (matchMedia("(pointer: coarse)").matches) words.blur();
-      const { photo, box, mix, like, unlike } = this.actions.state();
-      this.actions.ask({ words: this.typed(), photo, box, mix, like, unlike });
+      this.submit();
     });
     this.place.replaceChildren(form);
     this.place.after(this.drawQuery());
     awaitPhotos((file) => this.actions.usePhoto(file));
+  }
+
+  submit() {
+    const state = this.actions.state();
+    const words = this.typed();
+    // Beside pictures, other words only say more closely what is looked for: the filters still hold.
+    if (hasPictures(state)) this.actions.refine({ words });
+    else this.actions.ask({ words, mix: state.mix, unlike: state.unlike });
   }
 
   /** A button for a photo; `capture` names the camera to take it with, in place of a choice. */
@@ -82,6 +93,7 @@ export class SearchForm {
     if (state.words !== this.shown || isEmpty(state)) this.type(state.words);
     this.shown = state.words;
     this.query.hidden = Boolean(state.item) || isEmpty(state);
+    this.glimpse.show(state.photo, state.box);
     this.chips.show(state);
     this.mix.show(state);
     this.compare.show(state);

@@ -2,10 +2,11 @@
 
 import { element } from "/js/dom.js";
 import { t } from "/js/messages.js";
-import { grown, moved, spanned, stretched } from "/js/search/box.js";
+import { grown, isWhole, moved, spanned, stretched } from "/js/search/box.js";
 
 const STEP = 0.02;
-const CORNERS = [["top", "left"], ["top", "right"], ["bottom", "left"], ["bottom", "right"]];
+// Corners lie above edges, since they are harder to hit.
+const HANDLES = [["top"], ["bottom"], ["left"], ["right"], ["top", "left"], ["top", "right"], ["bottom", "left"], ["bottom", "right"]];
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 
 export class Frame {
@@ -13,10 +14,10 @@ export class Frame {
   constructor(stage, box, help) {
     this.stage = stage;
     this.shade = element("div", { className: "shade" });
-    const handles = CORNERS.map((corner) => {
-      const handle = element("span", { className: "handle" });
-      handle.dataset.corner = corner.join(" ");
-      handle.addEventListener("pointerdown", (event) => this.hold(event, (at) => stretched(this.box, corner, at)));
+    const handles = HANDLES.map((edges) => {
+      const handle = element("span", { className: edges.length > 1 ? "handle corner" : "handle" });
+      handle.dataset.edges = edges.join(" ");
+      handle.addEventListener("pointerdown", (event) => this.hold(event, (at) => stretched(this.box, edges, at)));
       return handle;
     });
     this.node = element("div", { className: "frame", tabIndex: 0, role: "group", "aria-label": t("crop.frame"), "aria-describedby": help }, handles);
@@ -33,11 +34,13 @@ export class Frame {
       this.show((event.shiftKey ? grown : moved)(this.box, ...arrow));
     });
     this.node.addEventListener("pointerdown", (event) => {
+      // A frame around all of the photo has nowhere to go: what is drawn on it is a new one.
+      if (isWhole(this.box)) return;
       const start = this.pointOf(event);
       const { box } = this;
       this.hold(event, ({ x, y }) => moved(box, x - start.x, y - start.y));
     });
-    // Beside the frame, a new one is drawn.
+    // Beside the frame too.
     this.stage.addEventListener("pointerdown", (event) => {
       const start = this.pointOf(event);
       this.hold(event, (at) => spanned(start, at) ?? this.box);
@@ -69,6 +72,7 @@ export class Frame {
 
   show(box) {
     this.box = box;
+    this.node.classList.toggle("whole", isWhole(box));
     const [left, top, right, bottom] = [box.left, box.top, box.right, box.bottom].map((edge) => `${edge * 100}%`);
     const { style } = this.node;
     [style.left, style.top] = [left, top];

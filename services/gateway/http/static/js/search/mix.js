@@ -16,7 +16,15 @@ export class Mix {
     this.hasEntry = false;
     this.from = element("span", { "aria-hidden": "true" });
     this.range = element("input", { type: "range", id: "mix", min: 0, max: 100, step: STEP, "aria-label": t("mix.label") });
-    this.node = element("div", { className: "mix", title: t("mix.label") }, this.from, this.range, element("span", { "aria-hidden": "true" }, t("mix.words")));
+    this.value = element("span", { className: "value", "aria-hidden": "true" });
+    this.node = element(
+      "div",
+      { className: "mix", title: t("mix.label") },
+      this.from,
+      element("span", { className: "rail" }, this.range),
+      element("span", { "aria-hidden": "true" }, t("mix.words")),
+      this.value,
+    );
     // Whoever takes hold of it anew makes a step of its own in the history, however far it is moved then.
     for (const hold of ["pointerdown", "focus"]) {
       this.range.addEventListener(hold, () => {
@@ -46,11 +54,11 @@ export class Mix {
     this.actions.refine({ mix: Number(this.range.value) }, { replace });
   }
 
-  /** Tells the value in words, and how far along it is for the colour of the track. */
+  /** Tells the value: in numbers, and to screen readers in words. */
   say() {
     const share = Number(this.range.value);
     const [, word] = SAID.find(([most]) => share <= most);
     this.range.setAttribute("aria-valuetext", t(`mix.${word}`, { share: percent(share / 100) }));
-    this.range.style.setProperty("--share", `${share}%`);
+    this.value.textContent = t("mix.value", { pictures: 100 - share, words: share });
   }
 }

@@ -3,8 +3,9 @@
 import { bytes, t } from "/js/messages.js";
 import { decoded, draw } from "/js/search/drawing.js";
 
-const MAX_BYTES = 20_000_000;
-const SENT_AS_IS_BYTES = 1_500_000;
+/** What the gateway takes of one photo at most, and up to what size it is sent as it is. */
+export const MAX_BYTES = 20_000_000;
+export const SENT_AS_IS_BYTES = 1_500_000;
 const LONGEST_SIDE_PX = 1600;
 const QUALITY = 0.9;
 // What the server reads: other kinds are made into JPEG, whatever their size.

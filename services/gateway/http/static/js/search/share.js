@@ -4,15 +4,20 @@
 
 import { element } from "/js/dom.js";
 import { t } from "/js/messages.js";
+import { openPanel } from "/js/product/panel.js";
+import { dimensionsOf } from "/js/search/dimensions.js";
 import { decoded, draw } from "/js/search/drawing.js";
 import { addressOf, emptyState } from "/js/state.js";
 import { tell } from "/js/toast.js";
 
 const MARK = "#photo=";
-const LONGEST_SIDE_PX = 224;
-const AIM_BYTES = 8192;
-const QUALITIES = [0.6, 0.45, 0.3];
+// Models look at 224 pixels and more; below that, a friend would see other results.
+const LONGEST_SIDE_PX = 320;
+const AIM_BYTES = 16_384;
+const QUALITIES = [0.75, 0.6, 0.45];
 const MAX_FRAGMENT = 65536;
+// More than any copy has: a small file may hold a picture that fills the memory.
+const MAX_SIDE_PX = 1024;
 
 /**
  * The link to a state: {link, hasPhoto}. A product's has nothing of the search that it was found with, and a photo is cut
@@ -20,7 +25,7 @@ const MAX_FRAGMENT = 65536;
  */
 export async function linkOf(state) {
   if (state.item) return { link: `${location.origin}${addressOf({ ...emptyState(state.catalog), item: state.item })}`, hasPhoto: false };
-  const link = `${location.origin}${addressOf({ ...state, box: null })}`;
+  const link = `${location.origin}${addressOf({ ...state, photo: null })}`;
   const copy = state.photo ? await smallCopy(state.photo.blob, state.box) : null;
   return copy ? { link: link + MARK + (await written(copy)), hasPhoto: true } : { link, hasPhoto: false };
 }
@@ -56,17 +61,23 @@ export async function sharedPhoto() {
   if (!hasSharedPhoto()) return null;
   const text = location.hash.slice(MARK.length);
   history.replaceState(history.state, "", location.pathname + location.search);
-  const blob = text.length <= MAX_FRAGMENT ? blobOf(text) : null;
+  const content = text.length <= MAX_FRAGMENT ? contentOf(text) : null;
+  const blob = content && isSmall(content) ? new Blob([content], { type: content[0] === 0xff ? "image/jpeg" : "image/webp" }) : null;
   const bitmap = blob && (await decoded(blob));
   bitmap?.close();
   if (!bitmap) tell(t("share.broken"));
   return bitmap ? blob : null;
 }
 
-function blobOf(text) {
+function isSmall(content) {
+  const size = dimensionsOf(content);
+  return size !== null && Math.max(size.width, size.height) <= MAX_SIDE_PX;
+}
+
+/** The bytes that a text in base64url has; null where it is none. */
+function contentOf(text) {
   try {
-    const content = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
-    return new Blob([content], { type: content[0] === 0xff ? "image/jpeg" : "image/webp" });
+    return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
   } catch {
     return null;
   }
@@ -99,9 +110,8 @@ export async function share(state) {
 /** Shows a link for the visitor to copy. */
 function showLink(link) {
   const field = element("input", { id: "link", type: "url", readOnly: true, value: link });
-  const dialog = element(
-    "dialog",
-    { className: "link", "aria-labelledby": "link-title" },
+  openPanel(
+    { className: "link", titleId: "link-title" },
     element(
       "form",
       { method: "dialog", className: "sheet" },
@@ -111,8 +121,5 @@ function showLink(link) {
       element("div", { className: "row end" }, element("button", { type: "submit", className: "primary" }, t("share.done"))),
     ),
   );
-  document.body.append(dialog);
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.showModal();
   field.select();
 }

@@ -6,16 +6,11 @@ import { byId, element } from "/js/dom.js";
 import { icon } from "/js/icons.js";
 import { t } from "/js/messages.js";
 import { idOf, picture, titleOf } from "/js/products.js";
+import { assorted } from "/js/variety.js";
 
 const SHELF_SIZE = 12;
 const FAN_SIZE = 3;
 const EXAMPLES = 4;
-
-/** Some of a list, from all over it: neighbours are often the same thing in another size or colour. */
-function spread(list, count, from = 0) {
-  const step = Math.max(1, Math.floor(list.length / count));
-  return list.filter((_, place) => place % step === from % step).slice(0, count);
-}
 
 const bare = (count, tag, className) => Array.from({ length: count }, () => element(tag, { className }));
 
@@ -73,15 +68,15 @@ export class Welcome {
         return element("li", {}, button);
       }),
     );
-    const products = spread(sample, SHELF_SIZE);
     this.shelf.replaceChildren(
-      ...products.map((product) => {
+      ...assorted(sample, SHELF_SIZE).map((product) => {
         const button = element("button", { type: "button" }, picture(product), element("span", {}, titleOf(product)));
         button.addEventListener("click", () => this.actions.open(idOf(product)));
         return element("li", {}, button);
       }),
     );
-    this.fan.replaceChildren(...spread(sample, FAN_SIZE, 1).map((product) => picture(product)));
+    // From the sample's other end, so that the fan and the shelf do not show the same.
+    this.fan.replaceChildren(...assorted([...sample].reverse(), FAN_SIZE).map((product) => picture(product)));
   }
 
   /** Nothing to start from: because there is nothing, or because products may be searched but not listed. */

@@ -13,7 +13,8 @@ import { t } from "/js/messages.js";
 export class Checking {
   constructor({ opened, catalogs, current, begin, leave }) {
     Object.assign(this, { opened, begin });
-    this.into = destination(catalogs, current);
+    this.count = 0;
+    this.into = destination(catalogs, current, () => this.#nameGo());
     this.urls = [];
     this.roles = opened.table ? rolesOf(opened.table.headers, opened.source(null).columns) : null;
     this.examples = opened.table ? examplesOf(opened.table) : [];
@@ -107,8 +108,16 @@ export class Checking {
     this.found.replaceChildren(findings({ problems: undecided ? [] : problems, furtherRows: this.source.furtherRows, undecided }));
     this.#forgetPhotos();
     this.products.replaceChildren(drafts.length ? sample(drafts, this.urls) : element("p", { className: "quiet" }, t("import.sample.none")));
+    this.count = products;
     this.go.disabled = !products;
-    this.go.textContent = products ? t("import.check.go", { count: products }) : t("import.check.go.none");
+    this.#nameGo();
+  }
+
+  /** Says on the button what it writes, and where to. */
+  #nameGo() {
+    const { id: catalog } = this.into.aim();
+    const key = catalog ? "import.check.go" : "import.check.go.new";
+    this.go.textContent = this.count ? t(key, { count: this.count, catalog }) : t("import.check.go.none");
   }
 
   #forgetPhotos() {

@@ -1,5 +1,7 @@
 // What the columns of a shop's table mean. The names come from columns.json, which is made of what `vitrine index` knows.
 
+import { request } from "/js/api.js";
+
 /** What a column can be chosen to hold. Of photos there may be several columns, of the other fields one each. */
 export const ROLES = ["id", "image", "title", "description", "price", "attribute", "ignore"];
 export const IMAGE = "image";
@@ -8,8 +10,8 @@ export const IGNORE = "ignore";
 const FIELDS = ROLES.slice(0, 5);
 const MAX_NAME = 64;
 
-/** The table of names, as the server has it. */
-export const knownColumns = async () => (await fetch("/columns.json")).json();
+/** The table of names, as the server has it; raises Problem. */
+export const knownColumns = () => request("/columns.json");
 
 /** A header as an attribute's name, `[a-z][a-z0-9_]{0,63}`: `baseColour` is `base_colour`. May be empty. */
 export function snakeCase(header) {
@@ -59,7 +61,7 @@ export function assign(headers, known, roles = null) {
     for (const [name, index] of numbered(field, picked)) columns.set(name, index);
   }
   for (const [name, index] of found) {
-    const own = name in known.aliases ? `source_${name}` : name;
+    const own = Object.hasOwn(known.aliases, name) ? `source_${name}` : name;
     if (columns.size < known.max_attributes && !columns.has(own)) columns.set(own, index);
   }
   return columns;

@@ -58,6 +58,7 @@ function flatten(name, value, into, depth) {
       flatten(name ? `${name}.${inner}` : inner, each, into, depth - 1);
     }
   } else if (typeof value === "string" ? value.trim() : typeof value === "boolean" || Number.isFinite(value)) {
-    into.set(name, [...(into.get(name) ?? []), typeof value === "string" ? value.trim() : value]);
+    if (!into.has(name)) into.set(name, []);
+    into.get(name).push(typeof value === "string" ? value.trim() : value);
   }
 }

@@ -1,11 +1,7 @@
 // Products as the API takes them, photos and all.
 
 import { problem } from "/js/console/import/problems.js";
-import { prepared } from "/js/search/photo.js";
-
-// What the gateway takes of one photo at most, and what is sent as it is.
-const MAX_PHOTO_BYTES = 20_000_000;
-const SENT_AS_IS_BYTES = 1_500_000;
+import { MAX_BYTES, prepared, SENT_AS_IS_BYTES } from "/js/search/photo.js";
 
 /** What to send for a product of a source: {message, problems}, where `message` is null when no photo can be sent. */
 export async function messageOf(catalog, { id, title, description, attributes, photos, row }) {
@@ -34,7 +30,7 @@ class Unsendable extends Error {
 
 /** A large photo in a size that shows as much as anybody looks at. */
 async function small(file) {
-  if (file.size > MAX_PHOTO_BYTES) throw new Unsendable("import.problem.heavy");
+  if (file.size > MAX_BYTES) throw new Unsendable("import.problem.heavy");
   if (file.size <= SENT_AS_IS_BYTES || !file.type.startsWith("image/")) return file;
   try {
     return (await prepared(file)).blob;

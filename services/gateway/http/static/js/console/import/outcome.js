@@ -19,9 +19,9 @@ export function outcome(run, again) {
   return element(
     "section",
     { className: "import-step", "aria-labelledby": "import-title" },
-    element("h2", { id: "import-title", tabIndex: -1 }, t(title)),
+    element("h2", { id: "import-title", tabIndex: -1 }, t(title, { catalog })),
     element("dl", { className: "import-counts" }, [["written", written], ["unchanged", unchanged], ["failed", failed]].map(([name, count]) => [
-      element("div", { className: name }, element("dt", {}, t(`import.end.${name}`)), element("dd", {}, number(count))),
+      element("div", { className: count ? name : "" }, element("dt", {}, t(`import.end.${name}`)), element("dd", {}, number(count))),
     ])),
     wasStopped ? element("p", {}, t("import.end.rest")) : null,
     alike ? element("p", {}, element("a", { href: `/console/?catalog=${encodeURIComponent(catalog)}#duplicates` }, t("import.end.alike", { count: alike }))) : null,

@@ -64,15 +64,20 @@ export class TableSource {
   #look(number, cells) {
     const key = this.#key(cells);
     if (!key) this.badRows += 1;
-    else if (this.first.has(key)) this.more.set(key, [...(this.more.get(key) ?? []), [number, this.#photoNames(cells)]]);
+    else if (this.first.has(key)) this.#further(key, number, cells);
     else this.first.set(key, number);
     for (const [name, index] of this.attributes) {
       if (this.kinds.get(name) === "text") continue;
       for (const value of valuesIn(cells[index])) {
-        const kind = kindOf(name, value, { isCell: typeof cells[index] === "string", isText: name in this.known.aliases });
+        const kind = kindOf(name, value, { isCell: typeof cells[index] === "string", isText: Object.hasOwn(this.known.aliases, name) });
         this.kinds.set(name, (this.kinds.get(name) ?? kind) === kind ? kind : "text");
       }
     }
+  }
+
+  #further(key, number, cells) {
+    if (!this.more.has(key)) this.more.set(key, []);
+    this.more.get(key).push([number, this.#photoNames(cells)]);
   }
 
   #text(name, cells) {

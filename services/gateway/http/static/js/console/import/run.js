@@ -16,8 +16,12 @@ const MAX_ROUNDS = 4;
 const PASSING = new Set([429, 503, 504]);
 // Codes of google.rpc of products whose pictures could not be had just now.
 const PASSING_CODES = new Set([8, 14]);
-// The batch itself is at fault: smaller ones may do.
-const ITS_OWN = new Set([400, 413]);
+const BAD_REQUEST = 400;
+const TOO_LARGE = 413;
+
+/** Whether the batch itself is at fault, so that smaller ones may do: only what is wrong in a request names a field. */
+const isItsOwn = ({ status, reason, field }) =>
+  status === TOO_LARGE || (status === BAD_REQUEST && (reason === "INVALID_ARGUMENT" || Boolean(field)));
 
 /** Where a run can be. */
 export const RUNNING = "running";
@@ -60,24 +64,37 @@ export class Run extends EventTarget {
     return this.written + this.unchanged + this.failed;
   }
 
-  /** Imports all there is. */
+  /** Imports all there is; whatever befalls it, it ends, and with nothing on its way any more. */
   async start() {
     const sending = new Set();
+    try {
+      await this.#sendAll(sending);
+      await this.#sendLate();
+    } catch (error) {
+      this.stop();
+      throw error;
+    } finally {
+      await Promise.allSettled(sending);
+      Object.assign(this, { state: ENDED, trouble: null });
+      this.#tell();
+    }
+  }
+
+  /** Sends batch after batch; `sending` has those that are on their way. */
+  async #sendAll(sending) {
     for await (const batch of batches(this.catalog, this.source.items())) {
       batch.problems.forEach((one) => this.#fail(one, { isLost: one.lost }));
       await this.#going();
       if (this.wasStopped) break;
       if (batch.entries.length) {
-        const sent = this.#send(batch.entries).finally(() => sending.delete(sent));
+        // One that breaks stays, so that it is noticed below.
+        const sent = this.#send(batch.entries).then(() => sending.delete(sent));
+        sent.catch(() => this.stop());
         sending.add(sent);
       }
       while (sending.size >= IN_FLIGHT) await Promise.race(sending);
     }
     await Promise.all(sending);
-    await this.#sendLate();
-    this.state = ENDED;
-    this.trouble = null;
-    this.#tell();
   }
 
   pause(trouble = null) {
@@ -136,7 +153,7 @@ export class Run extends EventTarget {
         return;
       } catch (error) {
         if (!(error instanceof api.Problem)) throw error;
-        if (ITS_OWN.has(error.status)) return this.#refused(entries, error);
+        if (isItsOwn(error)) return this.#refused(entries, error);
         if (tries % MAX_TRIES === 0 || !(PASSING.has(error.status) || error.reason === api.NO_CONNECTION)) this.pause(error);
         else await this.#delay(error, tries % MAX_TRIES);
       }
@@ -195,6 +212,7 @@ export class Run extends EventTarget {
     for (let round = 1; this.#late.length && !this.wasStopped; round += 1) {
       await this.#wait(2 ** (round - 1));
       for (const { draft, rounds } of this.#late.splice(0)) {
+        if (this.wasStopped) return;
         const { message, problems } = await messageOf(this.catalog, draft);
         if (message) await this.#send([{ draft, message, rounds }]);
         else this.#fail(problems[0], { isLost: true });

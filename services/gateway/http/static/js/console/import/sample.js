@@ -1,12 +1,12 @@
 // The first products of an import as they would be written.
 
 import { element } from "/js/dom.js";
-import { number, price, t } from "/js/messages.js";
+import { measure, price, t } from "/js/messages.js";
 import { spoken } from "/js/products.js";
 
 const ATTRIBUTES = 6;
 
-const shown = (value) => value.text ?? (value.flag === undefined ? number(value.number, 6) : t(value.flag ? "import.yes" : "import.no"));
+const shown = (value) => value.text ?? (value.flag === undefined ? measure(value.number) : t(value.flag ? "import.yes" : "import.no"));
 
 /** Cards of products; `urls` collects the addresses of their photos, to be revoked when they are shown no more. */
 export function sample(drafts, urls) {

@@ -1,5 +1,6 @@
 // Files with tables, as headers and rows of cells. A cell is a text, or a list of values where the file is JSON.
 
+import { breath } from "/js/console/import/breath.js";
 import { records, separatorOf } from "/js/console/import/csv.js";
 import { objects } from "/js/console/import/jsonl.js";
 import { NoTable, problem } from "/js/console/import/problems.js";
@@ -48,9 +49,12 @@ function* csvRows(text, separator, width) {
   }
 }
 
-function linesTable(bytes) {
+async function linesTable(bytes) {
   const names = new Set();
-  for (const [, found] of objects(bytes)) for (const name of found?.keys() ?? []) names.add(name);
+  for (const [, found] of objects(bytes)) {
+    await breath();
+    for (const name of found?.keys() ?? []) names.add(name);
+  }
   const headers = [...names].slice(0, MAX_HEADERS);
   if (!headers.length) throw new NoTable("import.table.empty");
   return { headers, rows: () => lineRows(bytes, headers) };

@@ -1,4 +1,4 @@
-// A model's card: what it is, whether it is there and in use, and what its makers say of it.
+// A model: what it is good for, whether it is there and in use, its figures, and what its makers say of it.
 
 import { rendered } from "/js/console/markdown.js";
 import { figures, said, state } from "/js/console/parts.js";
@@ -13,16 +13,27 @@ const LEVEL = 2;
 
 /** A ModelInfo as an article; `active` is the generation in use, or null where there is none. */
 export function card(model, active, id) {
-  const { spec, unavailable_reason: reason } = model;
+  const { spec, unavailable_reason: reason, card: text } = model;
+  const prose = rendered(text, LEVEL);
+  // A card begins with what the model is good for, in one paragraph: it stands above the figures.
+  const lede = prose.find(({ tagName }) => tagName === "P") ?? null;
+  lede?.classList.add("lede");
+  const rest = prose.filter((node) => node !== lede);
   const availability = reason ? state("bad", t("models.away")) : state("good", t("models.available"));
   return element(
     "article",
     { className: "panel model", "aria-labelledby": id },
     element("div", { className: "panel-head" }, element("h2", { id }, spec.space), availability),
+    lede,
     reason ? element("p", { className: "note" }, said(reason)) : null,
     active ? element("p", { className: "use" }, useOf(spec, active)) : null,
     figures(facts(model)),
-    element("details", { className: "card" }, element("summary", {}, t("models.card")), told(model.card)),
+    element(
+      "details",
+      { className: "card" },
+      element("summary", {}, t("models.card")),
+      element("div", { className: "prose" }, rest.length ? rest : element("p", { className: "quiet" }, t("models.card.none"))),
+    ),
   );
 }
 
@@ -63,9 +74,4 @@ function digestOf({ space, model_digest: digest }) {
     }
   });
   return element("span", { className: "digest" }, element("code", { title: digest }, digest.slice(0, SHORT)), copy, outcome);
-}
-
-function told(text) {
-  const none = element("p", { className: "quiet" }, t("models.card.none"));
-  return element("div", { className: "prose" }, text.trim() ? rendered(text, LEVEL) : none);
 }

@@ -63,14 +63,14 @@ export function act(name, catalogId, catalog, id) {
   const active = catalog.active_generation.id;
   const status = catalog.generations.find(({ generation }) => generation.id === id);
   const asked = {
-    build: () => ({ key: "build", act: () => api.createGeneration(catalogId) }),
+    build: () => ({ key: "build", limit: t("generations.build.limit"), act: () => api.createGeneration(catalogId) }),
     activate: () => ({ key: "activate", act: () => api.activateGeneration(catalogId, id) }),
     delete: () => ({ key: status?.state === BUILDING ? "stop" : "delete", act: () => api.deleteGeneration(catalogId, id), isFinal: true }),
   }[name]();
   const values = { id, active, count: Number(catalog.product_count) };
   return confirmed({
     title: t(`generations.${asked.key}.title`, values),
-    sentences: [t(`generations.${asked.key}.what`, values), t(`generations.${asked.key}.shoppers`, values)],
+    sentences: [t(`generations.${asked.key}.what`, values), t(`generations.${asked.key}.shoppers`, values), asked.limit].filter(Boolean),
     label: t(`generations.${asked.key}.do`, values),
     act: asked.act,
     isFinal: asked.isFinal,

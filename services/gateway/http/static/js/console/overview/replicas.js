@@ -1,5 +1,6 @@
 // The shards and their replicas.
 
+import { element } from "/js/dom.js";
 import { bytes, number, t } from "/js/messages.js";
 import { NOTHING, empty, panel, state, table } from "/js/console/parts.js";
 
@@ -36,5 +37,5 @@ export function replicas({ replicas: all }) {
     { title: t("shards.index"), cell: ({ index_kinds: kinds }) => kinds.join(", ") || NOTHING },
   ];
   const keyOf = ({ set, shard, target }) => `${set} ${shard} ${target}`;
-  return panel("shards", title, {}, table({ caption: t("shards.caption"), columns, rows: all, keyOf, asCards: true }));
+  return panel("shards", title, {}, element("p", { className: "quiet" }, t("shards.why")), table({ caption: t("shards.caption"), columns, rows: all, keyOf, asCards: true }));
 }

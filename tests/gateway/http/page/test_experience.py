@@ -70,7 +70,7 @@ async def test_a_link_to_hits_holds_still(watched: Page) -> None:
 
 
 async def tab_to(page: Page, role: str, name: str, *, key: str = "Tab") -> None:
-    """Press a key until what has that role and a name that begins so has the focus, and is seen to have it."""
+    """Press a key until what has that role and a name that begins so is seen to have the focus."""
     wanted = page.get_by_role(role, name=name)  # type: ignore[arg-type]  # Any role.
     for _ in range(MAX_TABS):
         await page.keyboard.press(key)

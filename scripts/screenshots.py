@@ -68,8 +68,9 @@ def _mesh(folder: Path) -> Iterator[Path]:
         vitrine("index", str(catalog), "--server", f"127.0.0.1:{PORT_BASE}", "--catalog", CATALOG)
         photo = folder / "my photo.jpg"
         with Image.open(catalog / "images" / PHOTO) as image:
-            shown = Image.new("RGB", image.size, "#e9e4da")
-            shown.paste(image, mask=image.convert("RGBA").getchannel("A"))
+            cut = image.convert("RGBA")
+            shown = Image.new("RGB", cut.size, "#e9e4da")
+            shown.paste(cut, mask=cut)
             shown.resize((480, 480)).save(photo, quality=90)
         yield photo
     finally:

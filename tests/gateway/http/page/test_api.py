@@ -51,7 +51,8 @@ async def test_a_refused_further_page_begins_anew(page: Page, site: Site) -> Non
     """Where the way to further hits has ended, trying again asks from the first page on."""
     await search_words(page, "red shoes")
     site.search.error = InvalidArgument("page_token", "is of an older generation")
-    await page.get_by_role("button", name="Show more").click()
+    # Whoever comes near the end asks for more.
+    await page.get_by_role("button", name="Show more").scroll_into_view_if_needed()
     await expect(page.get_by_role("alert")).to_be_visible()
     await expect(page.locator(".hit:not(.skeleton)")).to_have_count(24)
     site.search.error = None

@@ -11,6 +11,7 @@ from playwright.async_api import Page, ViewportSize, expect
 
 from tests.gateway.http.conftest import Site
 from tests.gateway.http.page.visits import (
+    all_done,
     answered,
     choose_photo,
     drag_frame,
@@ -40,19 +41,21 @@ async def test_back_gives_up_the_choice_of_a_part(page: Page, site: Site) -> Non
 
 async def test_a_part_is_of_its_own_photo_alone(page: Page, site: Site) -> None:
     """What is chosen of a photo that is not in the query any more changes nothing."""
+    await search_words(page, "red shoes")
     await choose_photo(page)
     await page.get_by_role("button", name="Choose a part").click()
-    await expect(page.get_by_role("dialog")).to_be_visible()
+    await drag_frame(page, (0.1, 0.1), (0.7, 0.9))
     # As when the photo is taken away and the panel is closed in one go.
-    await page.evaluate(
-        """() => {
-          document.querySelector(".chip .remove").click();
-          document.querySelector("dialog.crop").close("whole");
-        }"""
-    )
-    await expect(page.locator("#welcome")).to_be_visible()
+    async with answered(page):
+        await page.evaluate(
+            """() => {
+              document.querySelector(".chip .remove").click();
+              document.querySelector("dialog.crop").close("use");
+            }"""
+        )
     await expect(page.get_by_role("dialog")).to_have_count(0)
-    assert len(site.search.requests) == 1
+    await all_done(page)
+    assert len(site.search.requests) == 3
 
 
 async def test_back_closes_the_sheet_of_filters(page: Page) -> None:

@@ -87,10 +87,6 @@ def _why(page: Page, photo: Path) -> None:
     page.get_by_role("button", name="Why").nth(1).click()
 
 
-def _welcome(page: Page, _: Path) -> None:
-    expect(page.locator("#welcome img").first).to_be_visible()
-
-
 def _product(page: Page, photo: Path) -> None:
     _with_photo(page, photo)
     page.locator(".hit .title").nth(1).click()
@@ -106,7 +102,6 @@ VIEWS = (
     View("page", "light", 1280, 900, _with_photo),
     View("page-why", "dark", 1280, 900, _why),
     View("page-phone", "light", 390, 844, _with_photo),
-    View("page-welcome", "light", 1280, 900, _welcome),
     View("page-product", "light", 1280, 900, _product),
     View("console", "light", 1280, 900, _console),
 )

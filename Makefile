@@ -22,13 +22,13 @@ check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh
 
 BENCH ?= mesh
-bench: ## Measure, and write one JSON: make bench CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|quality|gateway [CATALOG=...]
+bench: ## Measure, and write one JSON: make bench [BENCH=gateway|quality] CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|page [CATALOG=...]
 	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh -a "$(BENCH)" != gateway || \
 		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
 	@scripts/setup.sh bench
 	@.venv/bin/python -m "benchmarks.$(BENCH)" $(if $(CATALOG),"$(CATALOG)")
 
-screenshots: ## Take the pictures of the page anew, on drawn products.
+screenshots: ## Take the pictures of the page anew, of the demo's products under BSD and MIT.
 	@scripts/setup.sh test
 	@.venv/bin/python scripts/screenshots.py
 

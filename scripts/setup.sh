@@ -40,8 +40,11 @@ debian_packages() {
   local packages=()
   if ! [ -x $venv/bin/python ] && ! "$python" -c 'import ensurepip' 2>/dev/null; then packages+=(python3-venv); fi
   command -v npm >/dev/null || packages+=(npm)
-  if [ "$purpose" = test ]; then
+  if [ "$purpose" != demo ]; then
+    # The page is tested and measured in a real browser.
     command -v chromium >/dev/null || packages+=(chromium)
+  fi
+  if [ "$purpose" = test ]; then
     command -v redis-server >/dev/null || packages+=(redis-server)
     command -v node >/dev/null || packages+=(nodejs)
     command -v gcc >/dev/null || packages+=(gcc libc6-dev)

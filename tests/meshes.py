@@ -115,6 +115,16 @@ class LiveMesh:
         """Kill a service without warning."""
         os.kill(self.pid(service), signal.SIGKILL)
 
+    @contextmanager
+    def hanging(self, service: str) -> Iterator[None]:
+        """A block in which a service does nothing at all, with its ports open; afterwards it goes on."""
+        pid = self.pid(service)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def await_restart(self, service: str, *, killed: int, timeout_s: float = 120.0) -> float:
         """Wait until another process than `killed` serves in its place; the seconds that took."""
         start = time.monotonic()

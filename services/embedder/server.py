@@ -105,6 +105,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                     preprocessing=_preprocessing(space),
                     memory_bytes=space.memory_bytes,
                     default=space.default,
+                    card=space.card,
                 )
                 for space in self._spaces
             ]

@@ -11,7 +11,8 @@ import torch
 
 from services.embedder import weights
 from services.embedder.devices import Placement
-from services.embedder.models.family import Batch, Family, Folder, Preprocessing, Space, Towers
+from services.embedder.models import model_cards
+from services.embedder.models.family import Batch, Family, Folder, Preprocessing, Recipe, Space, Towers
 from services.embedder.models.registry import FAMILIES
 from services.embedder.weights import WEIGHTS_MISSING
 from services.mesh.errors import FailedPrecondition
@@ -56,7 +57,7 @@ def survey(models_dir: Path, *, thorough: bool = False) -> tuple[Space, ...]:
         except FailedPrecondition as error:
             spaces.append(replace(space, unavailable_reason=error.message))
         else:
-            spaces.append(replace(space, model=recipe.model, digest=recipe.digest))
+            spaces.append(_made_of(space, recipe))
     return tuple(spaces)
 
 
@@ -68,13 +69,19 @@ def _towers(family: Family, shelf: _Shelf, digests: Collection[str], *, is_defau
         if recipe.digest in digests:
             return None
         device = str(shelf.placement.device)
-        return recipe.make(replace(space, model=recipe.model, digest=recipe.digest, device=device))
+        return recipe.make(replace(_made_of(space, recipe), device=device))
     except FailedPrecondition as error:
         return Towers(replace(space, unavailable_reason=error.message))
 
 
 def _space(family: Family) -> Space:
-    return Space(family.space, family.model, family.dim, family.accepts_text)
+    return Space(
+        family.space, family.model, family.dim, family.accepts_text, card=model_cards.of(family.model)
+    )
+
+
+def _made_of(space: Space, recipe: Recipe) -> Space:
+    return replace(space, model=recipe.model, digest=recipe.digest, card=recipe.card)
 
 
 class _Shelf:

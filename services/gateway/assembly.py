@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from services.gateway import metrics
+from services.gateway import metrics, upstream
 from services.gateway.access import opening as access_opening
 from services.gateway.access.opening import Access
 from services.gateway.cache import opening as cache_opening
+from services.gateway.cache.layered import LayeredCache
 from services.gateway.catalog import CatalogFlow
+from services.gateway.dependencies import TIMEOUT_S, Dependencies, Ping
 from services.gateway.directory import CatalogDirectory
 from services.gateway.embedding import Embedder
 from services.gateway.feed import FeedFlow
@@ -19,6 +21,7 @@ from services.gateway.generation_building import GenerationBuilder
 from services.gateway.keeper import Keeper
 from services.gateway.lifecycle import CatalogLifecycle
 from services.gateway.media import MediaStore
+from services.gateway.mesh_status import StatusFlow
 from services.gateway.near_duplicates import NearDuplicateFinder
 from services.gateway.photo_making import PhotoMaker
 from services.gateway.photo_vectors import PhotoEmbedder
@@ -50,6 +53,7 @@ class Gateway:
     feed: FeedFlow
     media: MediaStore
     queries: QueryLogFlow
+    status: StatusFlow
     access: Access
 
 
@@ -100,11 +104,10 @@ async def assembled(
         stores, log, access = foundation.stores, foundation.log, foundation.access
         store = stores.catalog
         connect = partial(channel.connect, tls=settings.channel_credentials())
-        embedder = Embedder(await stack.enter_async_context(connect(settings.embedder)))
-        ranker = Ranker(
-            await stack.enter_async_context(connect(settings.ranker)),
-            timeout_s=settings.rank_timeout_s,
-        )
+        to_embedder = await stack.enter_async_context(connect(settings.embedder))
+        to_ranker = await stack.enter_async_context(connect(settings.ranker))
+        embedder = Embedder(to_embedder)
+        ranker = Ranker(to_ranker, timeout_s=settings.rank_timeout_s)
         shards = Shards(
             settings.shard_targets,
             timeout_s=settings.shard_timeout_s,
@@ -164,6 +167,15 @@ async def assembled(
             builder=GenerationBuilder(store=store, log=log, embedder=photo_embedder, media=media),
         )
         await stack.enter_async_context(keeper.running(on_failure))
+        pings: dict[str, Ping] = {
+            "embedder": partial(upstream.check_health, "embedder", to_embedder, timeout_s=TIMEOUT_S),
+            "ranker": partial(upstream.check_health, "ranker", to_ranker, timeout_s=TIMEOUT_S),
+            "store": store.bounds,
+        }
+        if isinstance(cache, LayeredCache):
+            pings["redis"] = cache.ping
+        dependencies = Dependencies(pings)
+        stack.push_async_callback(dependencies.close)
         recent = RecentChanges(store, log, poll_s=settings.recent_poll_s)
         await stack.enter_async_context(recent.running(on_failure))
         yield Gateway(
@@ -204,6 +216,16 @@ async def assembled(
             media=media,
             queries=access.guard(
                 QueryLogFlow(store=stores.queries, log=query_log, directory=directory), "QueryService"
+            ),
+            status=access.guard(
+                StatusFlow(
+                    sets=shards.sets,
+                    dependencies=dependencies,
+                    embedder=embedder,
+                    head=lambda: log.head,
+                    timeout_s=settings.embed_timeout_s,
+                ),
+                "StatusService",
             ),
             access=access,
         )

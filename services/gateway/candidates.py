@@ -65,14 +65,24 @@ def merged(
 def merged_facets(
     shards: Sequence[Sequence[common_pb2.Facet]], attributes: Sequence[str]
 ) -> list[common_pb2.Facet]:
-    """Counts of all shards added up: the most frequent values first, ties by value."""
+    """Counts of all shards added up: the most frequent values first, ties by value; ranges by size."""
     counts: dict[str, Counter[bytes]] = {attribute: Counter() for attribute in attributes}
+    ranges: dict[str, Counter[tuple[float, float]]] = {attribute: Counter() for attribute in attributes}
     for facets in shards:
         for facet in facets:
             for value in facet.values:
                 counts[facet.attribute][value.value.SerializeToString(deterministic=True)] += value.count
+            for each in facet.ranges:
+                ranges[facet.attribute][each.min, each.max] += each.count
     return [
-        common_pb2.Facet(attribute=attribute, values=_most_frequent(counter))
+        common_pb2.Facet(
+            attribute=attribute,
+            values=_most_frequent(counter),
+            ranges=[
+                common_pb2.FacetRange(min=low, max=high, count=count)
+                for (low, high), count in sorted(ranges[attribute].items())
+            ],
+        )
         for attribute, counter in counts.items()
     ]
 

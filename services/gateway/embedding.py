@@ -24,10 +24,14 @@ class Embedder:
 
     async def models(self, *, timeout_s: float) -> list[embedder_pb2.ModelInfo]:
         """The default model of each space, and the spaces that it lacks."""
+        return [model for model in await self.all_models(timeout_s=timeout_s) if model.default]
+
+    async def all_models(self, *, timeout_s: float) -> list[embedder_pb2.ModelInfo]:
+        """As `models`, with those that are served beside the defaults."""
         response = await upstream.ask(
             "embedder", self._stub.ListModels, embedder_pb2.ListModelsRequest(), timeout_s=timeout_s
         )
-        return [model for model in response.models if model.default]
+        return list(response.models)
 
     async def images(
         self,

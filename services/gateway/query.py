@@ -54,6 +54,7 @@ class Query:
     kind: QueryKind
     filter: common_pb2.Filter
     facets: tuple[str, ...]
+    disjunctive_facets: bool
     group_by: vectorsearch_pb2.GroupBy | None
     diversity: float
     min_similarity: float
@@ -164,6 +165,7 @@ def read(
         kind=QueryKind.IMAGE if any(_looks(part) for part in parts) else QueryKind.TEXT,
         filter=request.filter,
         facets=tuple(request.facets),
+        disjunctive_facets=request.disjunctive_facets,
         group_by=request.group_by if request.HasField("group_by") else None,
         diversity=request.diversity,
         min_similarity=request.min_similarity,
@@ -305,6 +307,7 @@ def _request_digest(
         k=k,
         explain=request.explain,
         facets=request.facets,
+        disjunctive_facets=request.disjunctive_facets,
         group_by=request.group_by if request.HasField("group_by") else None,
         diversity=request.diversity,
         min_similarity=request.min_similarity,

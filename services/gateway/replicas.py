@@ -66,13 +66,15 @@ class Replica:
     """One process that serves a shard, at `target`.
 
     `revision` is the last one it told of, `highest` the highest ever, `in_hand` how many calls it is at.
-    It is silent when it took too long to tell anything when it was last looked at.
+    `told` is what it said when it last answered a look, None when it never has; it is silent when it took too
+    long to tell anything when it was last looked at.
     """
 
     def __init__(self, target: str, place: Place, connect: Connect = channel.connect) -> None:
         self.target = target
         self.state = State.UNKNOWN
         self.is_silent = False
+        self.told: vectorsearch_pb2.GetShardStatusResponse | None = None
         self.revision = 0
         self.highest = 0
         self.in_hand = 0
@@ -97,6 +99,7 @@ class Replica:
         status = await upstream.ask(
             "shard", self._stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=timeout_s
         )
+        self.told = status
         if Place(status.shard, status.shards) != self._place:
             if self.state is not State.MISPLACED:
                 _log.error(

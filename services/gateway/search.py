@@ -249,6 +249,7 @@ def _request(wanted: Query, vectors: QueryVectors) -> vectorsearch_pb2.SearchVec
         exclude_product_ids=wanted.product_ids,
         label_names=CANDIDATE_LABELS,
         facet_attributes=wanted.facets,
+        disjunctive_facets=wanted.disjunctive_facets,
         min_revision=wanted.min_revision,
     )
     if wanted.group_by is not None:

@@ -14,6 +14,7 @@ from services.gateway.assembly import Gateway, assembled, founded
 from services.gateway.catalog import CatalogFlow
 from services.gateway.feed import FeedFlow
 from services.gateway.http import serve
+from services.gateway.mesh_status import StatusFlow
 from services.gateway.query_log import QueryLogFlow
 from services.gateway.search import SearchFlow
 from services.gateway.settings import GatewaySettings
@@ -27,6 +28,8 @@ from vitrine.v1 import (
     queries_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -46,6 +49,8 @@ def add_services(host: Host, gateway: Gateway) -> None:
     host.add(
         access, partial(access_pb2_grpc.add_AccessServiceServicer_to_server, _Access(gateway.access.flow))
     )
+    status = status_pb2.DESCRIPTOR.services_by_name["StatusService"]
+    host.add(status, partial(status_pb2_grpc.add_StatusServiceServicer_to_server, _Status(gateway.status)))
 
 
 def add_feed(host: Host, feed: FeedFlow) -> None:
@@ -189,6 +194,21 @@ class _Access(access_pb2_grpc.AccessServiceServicer):
         self, request: access_pb2.DeleteApiKeyRequest, _context: Context
     ) -> access_pb2.DeleteApiKeyResponse:
         return await self._flow.delete_api_key(request)
+
+
+class _Status(status_pb2_grpc.StatusServiceServicer):
+    def __init__(self, flow: StatusFlow) -> None:
+        self._flow = flow
+
+    async def GetStatus(
+        self, request: status_pb2.GetStatusRequest, _context: Context
+    ) -> status_pb2.GetStatusResponse:
+        return await self._flow.get_status(request)
+
+    async def GetModels(
+        self, request: status_pb2.GetModelsRequest, _context: Context
+    ) -> status_pb2.GetModelsResponse:
+        return await self._flow.get_models(request)
 
 
 class _Feed(catalog_pb2_grpc.FeedServiceServicer):

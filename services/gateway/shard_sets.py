@@ -94,6 +94,11 @@ class ShardSets:
         # keeps up with a log that grows all the time is. The first check has nothing to go by.
         self._wanted: float = math.inf
 
+    @property
+    def all(self) -> tuple[ShardSet, ...]:
+        """Every set that is set up: the one in use at the start, then the next one where there is one."""
+        return tuple(reversed(self._by_preference))
+
     async def close(self) -> None:
         """Close all connections."""
         for each in self._by_preference:

@@ -86,6 +86,11 @@ class Shards:
         self._calls = ShardCalls(timeout_s=timeout_s)
         self._timeout_s = timeout_s
 
+    @property
+    def sets(self) -> ShardSets:
+        """Every set of shards, and what is known of their replicas."""
+        return self._sets
+
     async def close(self) -> None:
         """Close the connections."""
         await self._sets.close()

@@ -5,12 +5,29 @@ from __future__ import annotations
 from typing import TypeVar
 
 import grpc.aio
+from grpc_health.v1 import health_pb2
 
 from services.mesh import channel, deadline
 from services.mesh.errors import DeadlineExceeded, Unavailable
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+
+async def check_health(service: str, connection: grpc.aio.Channel, *, timeout_s: float) -> None:
+    """Raise Unavailable, as `ask`, unless `service` says that it can do its work."""
+    check: grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse] = (
+        connection.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+    )
+    answer = await ask(service, check, health_pb2.HealthCheckRequest(), timeout_s=timeout_s)
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise Unavailable(
+            f"the {service} answers and cannot do its work for now", reason=f"{service.upper()}_UNAVAILABLE"
+        )
 
 
 async def ask(

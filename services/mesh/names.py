@@ -7,7 +7,8 @@ import re
 from services.mesh.errors import InvalidArgument
 
 _CATALOG_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_PRODUCT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+# `.` and `..` as a part of a path name another one: who follows RFC 3986, 5.2.4, could not address them.
+_PRODUCT_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}")
 _GENERATION_ID = re.compile(r"g[1-9][0-9]{0,8}")
 _KEY_ID = re.compile(r"[a-z0-9]{8,32}")
 
@@ -49,7 +50,9 @@ def parse_product(name: str, field: str) -> tuple[str, str]:
 def check_product_id(product_id: str, field: str) -> str:
     """`product_id` itself; raises InvalidArgument naming `field` when it is not a product id."""
     if not _PRODUCT_ID.fullmatch(product_id):
-        raise InvalidArgument(field, "a product id has 1 to 128 letters, digits and . _ ~ -")
+        raise InvalidArgument(
+            field, "a product id has 1 to 128 letters, digits and . _ ~ -, and is not . or .."
+        )
     return product_id
 
 

@@ -1,25 +1,86 @@
-"""How long the stages of a request take: in its response, and as a histogram."""
+"""How long the stages of a request take: in its response, as a histogram, and over the last times."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import Histogram
 
 from services.mesh.metrics import LATENCY_BUCKETS_S
-from vitrine.v1 import common_pb2
+from vitrine.v1 import common_pb2, status_pb2
+
+WINDOW = 1_000
+MAX_STAGES = 64
 
 _STAGE_SECONDS = Histogram(
     "vitrine_stage_seconds", "Time spent in one stage of a request.", ["stage"], buckets=LATENCY_BUCKETS_S
 )
 
 
+class Windows:
+    """The last durations of each stage: WINDOW of each, of the first MAX_STAGES that are named.
+
+    Each operation is one step of the interpreter's, so that threads need no lock.
+    """
+
+    def __init__(self) -> None:
+        self._durations_s: dict[str, deque[float]] = {}
+
+    def open(self, stage: str) -> deque[float] | None:
+        """The stage's window, made when it is new; None beyond MAX_STAGES."""
+        found = self._durations_s.get(stage)
+        if found is None and len(self._durations_s) < MAX_STAGES:
+            found = self._durations_s.setdefault(stage, deque(maxlen=WINDOW))
+        return found
+
+    def record(self, stage: str, duration_s: float) -> None:
+        """Take in one more duration, in place of the oldest where there are WINDOW."""
+        window = self.open(stage)
+        if window is not None:
+            window.append(duration_s)
+
+    def latencies(self) -> list[status_pb2.StageLatency]:
+        """What the windows that hold something come to, in the order in which stages were first named."""
+        found = []
+        for stage, window in tuple(self._durations_s.items()):
+            ordered_s = sorted(window)
+            if ordered_s:
+                p50_ms, p95_ms, p99_ms = (
+                    round(nearest_rank(ordered_s, percent) * 1e3, 3) for percent in (50, 95, 99)
+                )
+                found.append(
+                    status_pb2.StageLatency(
+                        stage=stage, count=len(ordered_s), p50_ms=p50_ms, p95_ms=p95_ms, p99_ms=p99_ms
+                    )
+                )
+        return found
+
+
+def nearest_rank(ordered: Sequence[float], percent: int) -> float:
+    """The least of one or more values, which ascend, that `percent` of 100 of them do not exceed.
+
+    That is numpy's `inverted_cdf` (Hyndman and Fan 1996, "Sample Quantiles in Statistical Packages", type 1).
+    """
+    return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
+
+
+_windows = Windows()
+
+
 def declare(stages: Iterable[str]) -> None:
-    """Let the histograms of these stages exist from the start, at zero."""
+    """Let the histograms of these stages exist from the start, at zero, and their windows in this order."""
     for stage in stages:
         _STAGE_SECONDS.labels(stage)
+        _windows.open(stage)
+
+
+def latencies() -> list[status_pb2.StageLatency]:
+    """How long the stages of this process took the last times."""
+    return _windows.latencies()
 
 
 class StageClock:
@@ -48,4 +109,5 @@ class StageClock:
     def record(self, name: str, duration_s: float) -> None:
         """Add a stage that was timed elsewhere."""
         _STAGE_SECONDS.labels(name).observe(duration_s)
+        _windows.record(name, duration_s)
         self._durations_s[name] = self._durations_s.get(name, 0.0) + duration_s

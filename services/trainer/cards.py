@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
+from services.embedder.models import model_cards
 from services.mesh.registries import sha256
 from services.trainer.recipes import Recipe
 
 JSON_CARD = "model_card.json"
-TEXT_CARD = "model_card.md"
+TEXT_CARD = model_cards.TRAINED
 
 _TITLE = "Weights trained by this project"
 

@@ -13,6 +13,7 @@ from services.mesh.errors import FailedPrecondition, VitrineError
 from services.mesh.stages import StageClock
 from services.vectorsearch import wire
 from services.vectorsearch.columns import Columns, Mask, Slots
+from services.vectorsearch.filters import Passing
 from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.requests import Kind, Search
 from services.vectorsearch.rows import CatalogRows
@@ -98,13 +99,13 @@ def _planned(rows: CatalogRows, each: Search) -> _Planned | VitrineError:
         if (product := rows.products.get(product_id))
     ]
     passing = None
-    if each.narrowed.all_of or request.facet_attributes:
-        passing = each.narrowed.passing(rows.columns, rows.searchable)
-        for product in excluded:
-            passing[product.slot] = False
     facets = []
-    if passing is not None:
-        facets = wire.facets(rows.columns, request.facet_attributes, passing)
+    if each.narrowed.all_of or request.facet_attributes:
+        among = rows.searchable.copy()
+        among[[product.slot for product in excluded]] = False
+        tested = Passing(each.narrowed, rows.columns, among)
+        passing = tested.every_clause
+        facets = wire.facets(rows.columns, _counted(tested, request))
     query = Query(
         queries,
         request.limit,
@@ -119,6 +120,13 @@ def _planned(rows: CatalogRows, each: Search) -> _Planned | VitrineError:
     if request.HasField("group_by"):
         attributes.append(request.group_by.attribute)
     return _Planned(each, query, facets, unknown(rows.columns, attributes, request.label_names))
+
+
+def _counted(passing: Passing, request: vectorsearch_pb2.SearchVectorsRequest) -> list[tuple[str, Mask]]:
+    """Among which products each facet is counted."""
+    if request.disjunctive_facets:
+        return [(attribute, passing.beside(attribute)) for attribute in request.facet_attributes]
+    return [(attribute, passing.every_clause) for attribute in request.facet_attributes]
 
 
 def _cap(

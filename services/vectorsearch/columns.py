@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.vectorsearch import number_ranges
+
 Value = str | float | bool
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int32]
@@ -120,6 +122,35 @@ class Column:
             (pair for pair in found if pair[1]),
             key=lambda pair: (-pair[1], type(pair[0]).__name__, pair[0]),
         )
+
+    def ranges(self, passing: Mask) -> list[tuple[float, float, int]]:
+        """How the numbers of the slots of `passing` are spread: ends of ranges, and the number of slots.
+
+        The smallest range first, none that is empty; see `services.vectorsearch.number_ranges`.
+        """
+        numbers = self._numbers[: len(self._values)]
+        is_number = ~np.isnan(numbers)
+        if not is_number.any():
+            return []
+        # One more entry, for the code -1; it and what is no number have no place.
+        table: number_ranges.Places = np.full(len(numbers) + 1, -1, dtype=np.int16)
+        table[:-1][is_number] = number_ranges.places_of(numbers[is_number])
+        places: number_ranges.Places = np.full((len(self._levels), int(passing.sum())), -1, dtype=np.int16)
+        for row, level in zip(places, self._levels, strict=True):
+            reach = min(len(level), len(passing))
+            # A level that ends before others has the first of the slots.
+            its = table[level[:reach][passing[:reach]]]
+            row[: len(its)] = its
+        # Of a slot's numbers in one range the first counts: equal ones are neighbours once they are in order.
+        places.sort(axis=0)
+        counts = places >= 0
+        counts[1:] &= places[1:] != places[:-1]
+        totals = np.bincount(places[counts], minlength=1)
+        found = np.flatnonzero(totals)
+        return [
+            (*number_ranges.ends_of(place), count)
+            for place, count in zip(found.tolist(), totals[found].tolist(), strict=True)
+        ]
 
     def first(self, slots: Slots) -> tuple[Codes, npt.NDArray[np.float32]]:
         """The code of each slot's first value, or -1, and its probability."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -53,13 +54,43 @@ class Filter:
 
     def passing(self, columns: Columns, among: Mask) -> Mask:
         """Those of `among`, bool [slots], that pass. An attribute that is not known is absent everywhere."""
-        mask = among.copy()
-        for clause in self.all_of:
-            holds: Mask = np.zeros(len(among), dtype=np.bool_)
-            for condition in clause:
-                holds |= _outcome(condition, columns, len(among))
+        return Passing(self, columns, among).every_clause
+
+
+class Passing:
+    """Which products pass a filter, the whole of it and parts of it; every clause is tested once."""
+
+    def __init__(self, narrowed: Filter, columns: Columns, among: Mask) -> None:
+        """`among`, bool [slots], are the products that are tested; no others pass."""
+        self._among = among
+        self._clauses = [(clause, _holds(clause, columns, len(among))) for clause in narrowed.all_of]
+        # Bool [slots].
+        self.every_clause = self._all_hold([holds for _, holds in self._clauses])
+
+    def beside(self, attribute: str) -> Mask:
+        """Bool [slots]: those that pass without the clauses of which every condition is about the attribute.
+
+        `every_clause` itself where there is no such clause.
+        """
+        others = [
+            holds
+            for clause, holds in self._clauses
+            if any(condition.attribute != attribute for condition in clause)
+        ]
+        return self.every_clause if len(others) == len(self._clauses) else self._all_hold(others)
+
+    def _all_hold(self, clauses: Sequence[Mask]) -> Mask:
+        mask = self._among.copy()
+        for holds in clauses:
             mask &= holds
         return mask
+
+
+def _holds(clause: Sequence[Condition], columns: Columns, size: int) -> Mask:
+    holds: Mask = np.zeros(size, dtype=np.bool_)
+    for condition in clause:
+        holds |= _outcome(condition, columns, size)
+    return holds
 
 
 def _outcome(condition: Condition, columns: Columns, size: int) -> Mask:

@@ -108,7 +108,7 @@ class VectorSearchServicer(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
                 rows = rows_of(self._shard, request.catalog, request.generation)
                 passing = narrowed.passing(rows.columns, rows.searchable)
                 return vectorsearch_pb2.CountFacetsResponse(
-                    facets=wire.facets(rows.columns, request.attributes, passing),
+                    facets=wire.facets(rows.columns, [(name, passing) for name in request.attributes]),
                     products=int(passing.sum()),
                     revision=self._shard.revision,
                     unknown_attributes=unknown(rows.columns, [*narrowed.attributes(), *request.attributes]),

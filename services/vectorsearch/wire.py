@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -199,9 +199,9 @@ def candidate_vectors(
     return common_pb2.CandidateVectors(space=space, dimension=found.shape[1], rows=found.tobytes())
 
 
-def facets(columns: Columns, attributes: Sequence[str], passing: Mask) -> list[common_pb2.Facet]:
-    """How often each value of the attributes occurs among the products of `passing`, bool [slots]."""
-    return [_facet(name, columns.get(name), passing) for name in attributes]
+def facets(columns: Columns, counted: Iterable[tuple[str, Mask]]) -> list[common_pb2.Facet]:
+    """How often each value of each attribute occurs among the products of its mask, bool [slots]."""
+    return [_facet(name, columns.get(name), passing) for name, passing in counted]
 
 
 def shard_catalogs(
@@ -274,10 +274,18 @@ def _queries_of(request: vectorsearch_pb2.SearchVectorsRequest) -> list[tuple[Sp
 
 
 def _facet(attribute: str, column: Column | None, passing: Mask) -> common_pb2.Facet:
-    counts = column.counts(passing, MAX_FACET_VALUES) if column else []
+    if column is None:
+        return common_pb2.Facet(attribute=attribute)
     return common_pb2.Facet(
         attribute=attribute,
-        values=[common_pb2.FacetValue(value=_attribute_value(value), count=count) for value, count in counts],
+        values=[
+            common_pb2.FacetValue(value=_attribute_value(value), count=count)
+            for value, count in column.counts(passing, MAX_FACET_VALUES)
+        ],
+        ranges=[
+            common_pb2.FacetRange(min=minimum, max=maximum, count=count)
+            for minimum, maximum, count in column.ranges(passing)
+        ],
     )
 
 

@@ -25,7 +25,9 @@ class MeanColourEngine:
     pass_items = 3
     passes = 1
     spaces = (
-        Space("colour", "mean", 3, accepts_text=True, digest="c0", device="cpu", dtype="float32"),
+        Space(
+            "colour", "mean", 3, accepts_text=True, digest="c0", device="cpu", dtype="float32", card="# mean"
+        ),
         Space("bare", "none", 3, accepts_text=False, unavailable_reason="no weights here"),
         Space("colour", "negative", 3, accepts_text=False, digest=OLD_DIGEST, default=False),
     )

@@ -123,7 +123,7 @@ async def test_counts_out_of_range_name_the_field(
 async def test_a_space_without_weights_is_refused_with_the_reason(
     stub: embedder_pb2_grpc.EmbedderServiceAsyncStub,
 ) -> None:
-    """Asking for it is FAILED_PRECONDITION, and ListModels says why it is unavailable."""
+    """Asking for it is FAILED_PRECONDITION, and ListModels says why it is unavailable beside the cards."""
     with pytest.raises(FailedPrecondition) as caught:
         await embed(stub, png("red"), space="bare")
     assert caught.value.reason == "WEIGHTS_MISSING"
@@ -133,6 +133,7 @@ async def test_a_space_without_weights_is_refused_with_the_reason(
         ("bare", "no weights here"),
         ("colour", ""),
     ]
+    assert [model.card for model in response.models] == ["# mean", "", ""]
 
 
 async def test_a_full_queue_refuses_at_once_and_recovers(

@@ -68,7 +68,10 @@ class Maker:
                 self._set(message, field, depth)
 
     def _change(self, message: Message, depth: int) -> None:
-        field = self._chance.choice(_fields(message))
+        fields = _fields(message)
+        if not fields:
+            return
+        field = self._chance.choice(fields)
         within = _messages_of(message, field)
         if within and self._chance.random() < 0.8:
             self._change(self._chance.choice(within), depth + 1)
@@ -114,7 +117,7 @@ class Maker:
 
 
 def _fields(message: Message) -> list[FieldDescriptor]:
-    """The fields of a message, of which all that are sent have some."""
+    """The fields of a message."""
     # The stubs tell two descriptors apart that are one.
     return cast("list[FieldDescriptor]", list(message.DESCRIPTOR.fields))
 

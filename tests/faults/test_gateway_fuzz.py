@@ -30,7 +30,7 @@ from services.mesh.settings import ServiceSettings
 from tests.faults.messages import Maker
 from tests.gateway.fakes import photo
 from tests.gateway.rigs import CATALOG, Rig, item, rigged
-from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2
+from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2, status_pb2
 
 pytestmark = pytest.mark.faults
 
@@ -110,6 +110,8 @@ GOOD: tuple[Message, ...] = (
         api_key=access_pb2.ApiKey(display_name="a", scope=access_pb2.SCOPE_SEARCH, catalogs=[CATALOG])
     ),
     access_pb2.ListApiKeysRequest(page_size=1),
+    status_pb2.GetStatusRequest(),
+    status_pb2.GetModelsRequest(),
     catalog_pb2.FollowRequest(after_revision=1, buckets=[1, 2]),
     catalog_pb2.ScanRequest(buckets=[1, 2]),
     # What these are about is gone afterwards.
@@ -120,7 +122,7 @@ GOOD: tuple[Message, ...] = (
 )
 METHODS: dict[str, MethodDescriptor] = {
     method.input_type.full_name: method
-    for module in (search_pb2, catalog_pb2, queries_pb2, access_pb2)
+    for module in (search_pb2, catalog_pb2, queries_pb2, access_pb2, status_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -95,6 +95,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
                 ),
                 unavailable_reason="" if space in self.spaces else "no weights",
                 default=True,
+                card=f"# {space}\n",
             )
             for space, dimension in DIMENSIONS.items()
         ]
@@ -187,6 +188,7 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
         self.shard = shard
         self.shards = shards
         self.caught_up = True
+        self.catalogs: list[vectorsearch_pb2.ShardCatalog] = []
         self.revision = 0
         # By catalogue and generation, and then by product.
         self.held: defaultdict[tuple[str, str], dict[str, catalog_pb2.Change]] = defaultdict(dict)
@@ -260,7 +262,13 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
                 if request.vectors_limit
                 else None,
             ),
-            facets=[_facet(attribute, list(products.values())) for attribute in request.facet_attributes],
+            facets=[
+                _facet(
+                    attribute,
+                    [each for each in products.values() if self._passes(each, _beside(request, attribute))],
+                )
+                for attribute in request.facet_attributes
+            ],
             revision=self.revision,
             plan="flat",
             unknown_attributes=[
@@ -298,6 +306,7 @@ class FakeShard(vectorsearch_pb2_grpc.VectorSearchServiceServicer):
             revision=self.revision,
             feed_revision=self.revision,
             caught_up=self.caught_up,
+            catalogs=self.catalogs,
         )
 
     async def BatchSearchVectors(
@@ -392,6 +401,16 @@ def _column(name: str, changes: list[catalog_pb2.Change]) -> common_pb2.LabelCol
     )
 
 
+def _beside(request: vectorsearch_pb2.SearchVectorsRequest, attribute: str) -> common_pb2.Filter:
+    """The filter that products pass among which a facet is counted."""
+    clauses = [
+        clause
+        for clause in request.filter.all_of
+        if not (request.disjunctive_facets and all(each.attribute == attribute for each in clause.any_of))
+    ]
+    return common_pb2.Filter(all_of=clauses)
+
+
 def _facet(attribute: str, changes: list[catalog_pb2.Change]) -> common_pb2.Facet:
     counts: dict[str, int] = {}
     for change in changes:
@@ -416,6 +435,7 @@ async def hosted(
     host = Host(ServiceSettings(port=0, metrics_port=0, drain_s=0, log_level="ERROR"), name)
     host.add(descriptor, register)
     port = await host.start()
+    await host.serving()
     waiting = asyncio.create_task(host.wait())
     try:
         yield f"127.0.0.1:{port}"

@@ -38,12 +38,14 @@ class FailingStore:
         self.is_away = False
 
     def __getattr__(self, name: str) -> Any:
-        if self.is_away and name != "close":
-            return self._refuse
-        return getattr(self._store, name)
+        behaviour = getattr(self._store, name)
 
-    async def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise Unavailable("away", reason="STORE_UNAVAILABLE")
+        async def asked(*arguments: Any, **named: Any) -> Any:
+            if self.is_away and name != "close":
+                raise Unavailable("away", reason="STORE_UNAVAILABLE")
+            return await behaviour(*arguments, **named)
+
+        return asked
 
 
 @dataclass

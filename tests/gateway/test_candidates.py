@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.candidates import merged, merged_facets, visual_scores
+from services.vectorsearch.columns import Column
 from vitrine.v1 import common_pb2, vectorsearch_pb2
 
 _ROW = st.tuples(
@@ -231,3 +232,26 @@ def test_facets_add_up() -> None:
         ("blue", 2),
     ] or [(each.value.text, each.count) for each in colour.values] == [("green", 3), ("red", 3), ("blue", 2)]
     assert not size.values
+
+
+_PRICES = st.lists(
+    st.one_of(st.sampled_from([0.0, 10.0, 15.0, 49.99, 50.0, -3.0]), st.floats(-1e3, 1e3)), max_size=3
+)
+
+
+@given(st.lists(st.lists(_PRICES, max_size=6), min_size=1, max_size=4))
+def test_ranges_of_shards_add_up_to_those_of_all(shards: list[list[list[float]]]) -> None:
+    """However products are spread over shards, numbers are counted as if all were in one."""
+
+    def facet(products: list[list[float]]) -> common_pb2.Facet:
+        column = Column()
+        for slot, prices in enumerate(products):
+            column.put(slot, prices)
+        ranges = column.ranges(np.ones(len(products), np.bool_))
+        return common_pb2.Facet(
+            attribute="price",
+            ranges=[common_pb2.FacetRange(min=low, max=high, count=count) for low, high, count in ranges],
+        )
+
+    [merged] = merged_facets([[facet(products)] for products in shards], ["price"])
+    assert merged == facet([prices for products in shards for prices in products])

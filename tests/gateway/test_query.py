@@ -156,10 +156,11 @@ def test_defaults_are_made_explicit() -> None:
         {"diversity": 0.5},
         {"diversity": 1},
         {"min_similarity": 40},
+        {"disjunctive_facets": True},
     ],
 )
 def test_what_changes_the_answer_changes_the_digest(fields: dict[str, Any]) -> None:
-    """A cap, diversity and a threshold make another request; at 0 they are not there."""
+    """A cap, diversity, a threshold and how facets count make another request; at 0 they are not there."""
     plain = _read(text("a"))
     assert _read(text("a"), **fields).digest != plain.digest
     assert _read(text("a"), **fields).digest == _read(text("a"), **fields).digest

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import field_mask_pb2
@@ -28,6 +29,11 @@ NO_CACHE = Duration(seconds=0)
 def _equals(attribute: str, value: str) -> common_pb2.Filter:
     condition = common_pb2.Condition(attribute=attribute, equals=common_pb2.AttributeValue(text=value))
     return common_pb2.Filter(all_of=[common_pb2.Clause(any_of=[condition])])
+
+
+def _counts(response: search_pb2.SearchResponse) -> dict[str, int]:
+    """How often each value of the first facet is."""
+    return {value.value.text: value.count for value in response.facets[0].values}
 
 
 async def test_the_same_photo_is_first_with_at_least_99(shop: Rig) -> None:
@@ -101,8 +107,34 @@ async def test_filter_and_facets(shop: Rig) -> None:
     """Only products that pass the filter answer; facet counts of all shards are added up."""
     response = await shop.search(text("any"), k=30, filter=_equals("colour", "red"), facets=["colour"])
     assert sorted(ids(response)) == sorted(f"p{i}" for i in range(1, 30, 2))
-    counts = {value.value.text: value.count for value in response.facets[0].values}
-    assert counts == {"red": 15, "blue": 15}
+    assert _counts(response) == {"red": 15}
+
+
+async def test_disjunctive_facets_are_another_answer(shop: Rig) -> None:
+    """Facets can be counted as if their clauses were not there; neither answer is cached for the other."""
+    asked: dict[str, Any] = {
+        "k": 10,
+        "filter": _equals("colour", "red"),
+        "facets": ["colour"],
+        "max_staleness": Duration(seconds=60),
+    }
+    plain = await shop.search(text("any"), **asked)
+    beside = await shop.search(text("any"), **asked, disjunctive_facets=True)
+    assert _counts(beside) == {"red": 15, "blue": 15}
+    assert ids(beside) == ids(plain)
+    assert beside.cache == search_pb2.CACHE_OUTCOME_MISS
+    for is_beside, its in ((False, plain), (True, beside)):
+        again = await shop.search(text("any"), **asked, disjunctive_facets=is_beside)
+        assert again.cache == search_pb2.CACHE_OUTCOME_HIT
+        assert _counts(again) == _counts(its)
+        with pytest.raises(InvalidArgument) as refused:
+            await shop.search(
+                text("any"), **asked, disjunctive_facets=not is_beside, page_token=its.next_page_token
+            )
+        assert refused.value.field == "page_token"
+    page = await shop.search(text("any"), **asked, disjunctive_facets=True, page_token=beside.next_page_token)
+    assert len(page.hits) == 5
+    assert _counts(page) == _counts(beside)
 
 
 async def test_pages_follow_one_another_without_repeats(shop: Rig) -> None:

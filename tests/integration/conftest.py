@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page
 
+from tests.browser import launched, visitor, watched
 from tests.drawings import write_catalog
 from tests.meshes import LiveMesh, live_mesh
 from vitrine import Client
@@ -86,6 +89,28 @@ def client(mesh: LiveMesh, drawn: Shop) -> Iterator[Client]:
     """A client of the drawn catalogue."""
     with mesh.client(drawn.catalog) as client:
         yield client
+
+
+# One loop for the package, since one browser serves all of its tests.
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def browser() -> AsyncIterator[Browser]:
+    """Headless Chromium."""
+    async with launched() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def context(browser: Browser, mesh: LiveMesh) -> AsyncIterator[BrowserContext]:
+    """A visitor's browser, in English."""
+    async with visitor(browser, mesh.layout.url) as context:
+        yield context
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def page(context: BrowserContext, mesh: LiveMesh) -> AsyncIterator[Page]:
+    """An empty page; what it writes to the console and what it asks of other hosts fails the test."""
+    async with watched(context, mesh.layout.url) as page:
+        yield page
 
 
 def _indexed(mesh: LiveMesh, catalog: str, folder: Path) -> Shop:

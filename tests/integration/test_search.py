@@ -139,6 +139,26 @@ def test_facets_count_what_passes_the_filter(client: Client) -> None:
     assert set(counts["colour"].values()) == {4}
 
 
+def test_facets_count_beside_what_is_chosen(client: Client) -> None:
+    """The numbers of both shards are in one list of ranges; what is chosen of an attribute narrows others."""
+    prices = [
+        float(str(product.attributes["price"]))
+        for product in client.list()
+        if product.attributes["gender"] == "Men"
+    ]
+    gender, price = client.search(
+        text="shoes",
+        facets=["gender", "price"],
+        filter={"gender": "Men", "price": Range(max=0)},
+        disjunctive_facets=True,
+    ).facets
+    assert gender.counts == ()
+    assert [each.min for each in price.ranges] == sorted({each.min for each in price.ranges})
+    assert sum(each.count for each in price.ranges) == len(prices)
+    for each in price.ranges:
+        assert each.count == sum(each.min <= its < each.max for its in prices)
+
+
 @pytest.mark.parametrize("k", [7, 50])
 def test_pages_repeat_nothing_and_skip_nothing(mesh: LiveMesh, shop: Shop, k: int) -> None:
     """All pages together are all products once, in descending order."""

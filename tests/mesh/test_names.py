@@ -8,7 +8,7 @@ from services.mesh import names
 from services.mesh.errors import InvalidArgument
 
 _CATALOGS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
-_PRODUCTS = st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True)
+_PRODUCTS = st.from_regex(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}", fullmatch=True)
 
 
 @given(_CATALOGS, _PRODUCTS)
@@ -57,10 +57,12 @@ def test_what_is_no_catalogue_is_refused(name: str) -> None:
         "catalogs/A/products/b",
         "catalogs/a/photos/b",
         "catalogs/a/products/b/c",
+        "catalogs/a/products/.",
+        "catalogs/a/products/..",
     ],
 )
 def test_what_is_no_product_is_refused(name: str) -> None:
-    """Both ids and the words between them must be right."""
+    """Both ids and the words between them must be right; no id is a step in a path."""
     with pytest.raises(InvalidArgument) as caught:
         names.parse_product(name, "name")
     assert caught.value.field == "name"

@@ -192,6 +192,46 @@ def test_facets_count_who_passes_and_is_not_excluded(shard: Shard, lanes: Lanes)
     assert not {"p1", "p2"} & {*every.candidates.product_ids, *narrowed.candidates.product_ids}
 
 
+def test_facets_are_counted_beside_their_own_clauses(shard: Shard, lanes: Lanes) -> None:
+    """With `disjunctive_facets`, so that other values can be chosen; hits and exclusions stay the same."""
+    cheap = common_pb2.Condition(attribute="price", range=common_pb2.NumberRange(max=9))
+    narrowed = red()
+    narrowed.all_of.add().any_of.append(cheap)
+    asked: dict[str, Any] = {
+        "filter": narrowed,
+        "facet_attributes": ["colour", "price", "colour"],
+        "exclude_product_ids": ["p0", "p1"],
+    }
+    plain, beside = answered(
+        shard, lanes, search_for(3, **asked), search_for(3, **asked, disjunctive_facets=True)
+    )
+
+    def values(answer: Response, number: int) -> dict[str, int]:
+        return {each.value.text: each.count for each in answer.facets[number].values}
+
+    def ranges(answer: Response) -> list[tuple[float, float, int]]:
+        return [(each.min, each.max, each.count) for each in answer.facets[1].ranges]
+
+    assert values(plain, 0) == {"red": 4}
+    assert values(beside, 0) == values(beside, 2) == {"red": 4, "blue": 4}
+    assert ranges(plain) == [(3, 5, 1), (5, 7, 1), (7, 10, 2)]
+    assert ranges(beside) == [(3, 5, 1), (5, 7, 1), (7, 10, 2), (10, 15, 2), (15, 20, 3)]
+    assert {each.value.number for each in beside.facets[1].values} == {*range(3, 20, 2)}
+    assert not beside.facets[0].ranges
+    assert [answer.rows_passed for answer in (plain, beside)] == [4, 4]
+    assert plain.candidates == beside.candidates
+
+
+def test_a_clause_about_more_than_a_facet_holds_for_it(shard: Shard, lanes: Lanes) -> None:
+    """Red or cheap is a condition on products of every colour, whatever colour is chosen beside it."""
+    narrowed = red()
+    narrowed.all_of[0].any_of.add(attribute="price", range=common_pb2.NumberRange(max=4))
+    (answer,) = answered(
+        shard, lanes, search_for(3, filter=narrowed, facet_attributes=["colour"], disjunctive_facets=True)
+    )
+    assert {each.value.text: each.count for each in answer.facets[0].values} == {"red": 10, "blue": 3}
+
+
 def test_attributes_that_nobody_ever_had_are_named_once(shard: Shard, lanes: Lanes) -> None:
     """In filters, facets, groups and labels; one that was known stays known when nobody has it any more."""
     asked: dict[str, Any] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.mesh.errors import FailedPrecondition
 from services.vectorsearch.changes import Deleted, Described, Embedding, Photo, Written
 from services.vectorsearch.columns import Facts, Value
-from services.vectorsearch.filters import AnyOf, Between, Condition, Exists, Filter
+from services.vectorsearch.filters import AnyOf, Between, Condition, Exists, Filter, Passing
 from services.vectorsearch.first_pass import Precision
 from services.vectorsearch.lanes import Lanes
 from services.vectorsearch.rows import CatalogRows
@@ -252,6 +252,35 @@ def test_counts_values_as_the_reference(
         counts = column.counts(passing, 100) if column else []
         assert {(type(value), value): count for value, count in counts} == dict(counted)
         assert [count for _, count in counts] == sorted((count for _, count in counts), reverse=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=40), filters, st.lists(product_ids, max_size=2))
+def test_a_filter_passes_without_what_it_says_of_an_attribute(
+    history: list[tuple[str, str, tuple[Photo, ...], Facts]], narrowed: Filter, excluded: list[str]
+) -> None:
+    """Clauses about that attribute alone are as if they were not there; who is not tested never passes."""
+    changes = changes_of(history)
+    shard, reference = Shard(), Reference()
+    shard.apply(changes)
+    follow(reference, changes)
+    rows = rows_of(shard)
+    among = rows.searchable.copy()
+    among[[rows.products[product_id].slot for product_id in {*excluded} & {*rows.products}]] = False
+    passing = Passing(narrowed, rows.columns, among)
+    for name in (*ATTRIBUTES, "inferred.gender", "unheard_of"):
+        others = tuple(clause for clause in narrowed.all_of if {each.attribute for each in clause} != {name})
+        expected = {
+            product.product_id
+            for product in reference.products.values()
+            if product.photos
+            and product.product_id not in excluded
+            and reference.passes(product, Filter(others))
+        }
+        beside = passing.beside(name)
+        assert {rows.product_ids[slot] for slot in np.flatnonzero(beside)} == expected
+        # Nothing is combined anew where nothing is left out.
+        assert (beside is passing.every_clause) == (others == narrowed.all_of)
 
 
 def check_labels(rows: CatalogRows, found: Found, reference: Reference) -> None:

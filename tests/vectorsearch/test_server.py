@@ -376,13 +376,20 @@ async def test_counts_values_without_a_query(
                 catalog="shop",
                 generation="g1",
                 filter=where(attribute="price", range=common_pb2.NumberRange(max=4)),
-                attributes=["colour", "fabric"],
+                attributes=["colour", "fabric", "price"],
                 min_revision=21,
             ),
             timeout_s=20,
         )
         assert (response.products, response.revision) == (5, 21)
-        assert [(v.value.text, v.count) for v in response.facets[0].values] == [("blue", 3), ("red", 2)]
+        colour, _, price = response.facets
+        assert [(v.value.text, v.count) for v in colour.values] == [("blue", 3), ("red", 2)]
+        assert [(each.min, each.max, each.count) for each in price.ranges] == [
+            (0, 0, 1),
+            (1, 1.5, 1),
+            (2, 3, 1),
+            (3, 5, 2),
+        ]
         assert list(response.unknown_attributes) == ["fabric"]
         for attributes in ([], ["x"] * 17):
             with pytest.raises(errors.InvalidArgument) as caught:

@@ -145,6 +145,7 @@ class FakeGateway(
                     values=[
                         common_pb2.FacetValue(value=common_pb2.AttributeValue(text="Red"), count=len(found))
                     ],
+                    ranges=[common_pb2.FacetRange(min=30, max=50, count=len(found))],
                 )
                 for name in request.facets
             ],

@@ -11,7 +11,7 @@ from vitrine.catalogs.columns import Value
 
 MAX_PHOTOS = 16
 
-_PRODUCT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_PRODUCT_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class RowProblem:
 def product_id(text: str) -> str:
     """`text` itself where it can be a product's id: 1 to 128 of `A-Z a-z 0-9 . _ ~ -`.
 
-    Of anything else the usable parts, joined by hyphens, with the first twelve digits of its SHA-256 behind
-    them: the same text has the same id in every run, and two texts do not share one.
+    Of anything else, and of `.` and `..`, the usable parts, joined by hyphens, with the first twelve digits
+    of its SHA-256 behind them: the same text has the same id in every run, and two texts do not share one.
     """
     if _PRODUCT_ID.fullmatch(text):
         return text

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from services.embedder.towers import Space
     from services.embedder.weights import Model
 
-app = typer.Typer(help="List, pull and verify model weights.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show, pull and verify models and their weights.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -30,6 +32,32 @@ def list_(models_dir: ModelsDirOption = None, json: JsonOption = False) -> None:
         from services.embedder import towers, weights
     directory = _directory(models_dir)
     _show(weights.list_models(directory), towers.survey(directory), json=json)
+
+
+@app.command("show")
+def show(
+    space: Annotated[str, typer.Argument(help="The space, such as clip.")],
+    models_dir: ModelsDirOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the model card of a space: what its model is, how well it does, and what it is good for."""
+    with _embedder_needed():
+        from services.embedder import towers
+    spaces = {each.name: each for each in towers.survey(_directory(models_dir))}
+    if space not in spaces:
+        raise InvalidArgument("space", f"there is no space {space}, there are {', '.join(spaces)}")
+    found = spaces[space]
+    if json:
+        output.print_json({**_space(found), "card": found.card})
+        return
+    if output.out().is_terminal:
+        from rich.markdown import Markdown
+
+        output.out().print(Markdown(found.card))
+    else:
+        typer.echo(found.card, nl=False)
+    if found.unavailable_reason:
+        output.say(f"{space} is not available: {found.unavailable_reason}")
 
 
 @app.command("verify")

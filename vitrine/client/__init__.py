@@ -17,7 +17,7 @@ from vitrine.client.products import (
 )
 from vitrine.client.queries import Box, GroupBy, Part, Vector
 from vitrine.client.query_log import Feedback, LoggedQuery, QueryStats
-from vitrine.client.results import Dropped, Facet, Hit, SearchResults, Term
+from vitrine.client.results import Dropped, Facet, FacetRange, Hit, SearchResults, Term
 from vitrine.client.synchronous import Client
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Dropped",
     "Exists",
     "Facet",
+    "FacetRange",
     "Feedback",
     "FilterSpec",
     "Generation",

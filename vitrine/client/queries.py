@@ -86,6 +86,8 @@ class Query(TypedDict, total=False):
     explain: bool
     # Attributes to count among the products that pass the filter.
     facets: Sequence[str]
+    # Count each facet as if the filter did not test its attribute.
+    disjunctive_facets: bool
     # From the page before; the rest must be the same.
     page_token: str
     # See every write up to this revision.
@@ -121,6 +123,7 @@ def search_request(catalog: str, query: Query) -> search_pb2.SearchRequest:
         page_token=query.get("page_token", ""),
         explain=query.get("explain", False),
         facets=query.get("facets", ()),
+        disjunctive_facets=query.get("disjunctive_facets", False),
         min_revision=query.get("min_revision", 0),
         refuse_partial=query.get("refuse_partial", False),
         diversity=query.get("diversity", 0.0),

@@ -47,11 +47,24 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class FacetRange:
+    """How many products have a number from `min` to below `max`; both are 0 where 0 alone is counted."""
+
+    min: float
+    max: float
+    count: int
+
+
+@dataclass(frozen=True)
 class Facet:
-    """How often each value of an attribute occurs among the products that pass the filter."""
+    """How often each value of an attribute occurs among the products that pass the filter.
+
+    `counts` has the most frequent values first, at most 100; `ranges` has all numbers, smallest first.
+    """
 
     attribute: str
     counts: Sequence[tuple[Value, int]]
+    ranges: Sequence[FacetRange]
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,11 @@ def results_of(response: search_pb2.SearchResponse, took_ms: float) -> SearchRes
         stages={timing.stage: timing.duration_ms for timing in response.stages},
         plans=tuple(response.plans),
         facets=tuple(
-            Facet(facet.attribute, tuple((value_of(entry.value), entry.count) for entry in facet.values))
+            Facet(
+                facet.attribute,
+                tuple((value_of(entry.value), entry.count) for entry in facet.values),
+                tuple(FacetRange(each.min, each.max, each.count) for each in facet.ranges),
+            )
             for facet in response.facets
         ),
         query_labels=labels_of(response.query_labels),

@@ -177,7 +177,7 @@ class Product(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`catalogs/{catalog}/products/{product}`, the last part of [A-Za-z0-9._~-]{1,128}."""
+    """`catalogs/{catalog}/products/{product}`, the last part of [A-Za-z0-9._~-]{1,128}, but not `.` or `..`."""
     title: _builtins.str
     """At most 1,000 characters."""
     description: _builtins.str

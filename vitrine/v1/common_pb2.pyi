@@ -411,25 +411,65 @@ class Facet(_message.Message):
 
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
     attribute: _builtins.str
     """The attribute."""
     @_builtins.property
     def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetValue]:
         """The most frequent values first, ties by value; at most 100."""
 
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetRange]:
+        """How its numbers are spread: the smallest range first, none that is empty. Together they hold every number, also
+        where `values` ends.
+        """
+
     def __init__(
         self,
         *,
         attribute: _builtins.str = ...,
         values: _abc.Iterable[Global___FacetValue] | None = ...,
+        ranges: _abc.Iterable[Global___FacetRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "ranges", b"ranges", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Facet: _TypeAlias = Facet  # noqa: Y015
+
+@_typing.final
+class FacetRange(_message.Message):
+    """How many products have a number in a range. Ends are 0 and 1, 1.5, 2, 3, 5 and 7 times a power of ten, of either sign,
+    so that the ranges of all shards are the same.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    min: _builtins.float
+    """Lower end, which belongs to it."""
+    max: _builtins.float
+    """Upper end, which does not. Both ends of the range of 0 alone are 0."""
+    count: _builtins.int
+    """Products with a number in it."""
+    def __init__(
+        self,
+        *,
+        min: _builtins.float = ...,
+        max: _builtins.float = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetRange: _TypeAlias = FacetRange  # noqa: Y015
 
 @_typing.final
 class FacetValue(_message.Message):

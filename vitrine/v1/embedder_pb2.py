@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from vitrine.v1 import common_pb2 as vitrine_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vitrine/v1/embedder.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\"o\n\x12\x45mbedImagesRequest\x12!\n\x06images\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Image\x12\x0e\n\x06spaces\x18\x02 \x03(\t\x12&\n\x08priority\x18\x03 \x01(\x0e\x32\x14.vitrine.v1.Priority\"i\n\x13\x45mbedImagesResponse\x12)\n\nembeddings\x18\x01 \x03(\x0b\x32\x15.vitrine.v1.Embedding\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.StageTiming\"Z\n\x11\x45mbedTextsRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x0e\n\x06spaces\x18\x02 \x03(\t\x12&\n\x08priority\x18\x03 \x01(\x0e\x32\x14.vitrine.v1.Priority\"h\n\x12\x45mbedTextsResponse\x12)\n\nembeddings\x18\x01 \x03(\x0b\x32\x15.vitrine.v1.Embedding\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.StageTiming\"X\n\tEmbedding\x12&\n\x06status\x18\x01 \x01(\x0b\x32\x16.vitrine.v1.ItemStatus\x12#\n\x07vectors\x18\x02 \x03(\x0b\x32\x12.vitrine.v1.Vector\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.vitrine.v1.ModelInfo\"\xc4\x01\n\tModelInfo\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.SpaceSpec\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x1a\n\x12unavailable_reason\x18\x04 \x01(\t\x12\x30\n\rpreprocessing\x18\x05 \x01(\x0b\x32\x19.vitrine.v1.Preprocessing\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x07 \x01(\x08\">\n\rPreprocessing\x12\x12\n\nimage_size\x18\x01 \x01(\x05\x12\x0c\n\x04mean\x18\x02 \x03(\x02\x12\x0b\n\x03std\x18\x03 \x03(\x02*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xfb\x01\n\x0f\x45mbedderService\x12N\n\x0b\x45mbedImages\x12\x1e.vitrine.v1.EmbedImagesRequest\x1a\x1f.vitrine.v1.EmbedImagesResponse\x12K\n\nEmbedTexts\x12\x1d.vitrine.v1.EmbedTextsRequest\x1a\x1e.vitrine.v1.EmbedTextsResponse\x12K\n\nListModels\x12\x1d.vitrine.v1.ListModelsRequest\x1a\x1e.vitrine.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vitrine/v1/embedder.proto\x12\nvitrine.v1\x1a\x17vitrine/v1/common.proto\"o\n\x12\x45mbedImagesRequest\x12!\n\x06images\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Image\x12\x0e\n\x06spaces\x18\x02 \x03(\t\x12&\n\x08priority\x18\x03 \x01(\x0e\x32\x14.vitrine.v1.Priority\"i\n\x13\x45mbedImagesResponse\x12)\n\nembeddings\x18\x01 \x03(\x0b\x32\x15.vitrine.v1.Embedding\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.StageTiming\"Z\n\x11\x45mbedTextsRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x0e\n\x06spaces\x18\x02 \x03(\t\x12&\n\x08priority\x18\x03 \x01(\x0e\x32\x14.vitrine.v1.Priority\"h\n\x12\x45mbedTextsResponse\x12)\n\nembeddings\x18\x01 \x03(\x0b\x32\x15.vitrine.v1.Embedding\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.StageTiming\"X\n\tEmbedding\x12&\n\x06status\x18\x01 \x01(\x0b\x32\x16.vitrine.v1.ItemStatus\x12#\n\x07vectors\x18\x02 \x03(\x0b\x32\x12.vitrine.v1.Vector\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.vitrine.v1.ModelInfo\"\xd2\x01\n\tModelInfo\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.SpaceSpec\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12\x1a\n\x12unavailable_reason\x18\x04 \x01(\t\x12\x30\n\rpreprocessing\x18\x05 \x01(\x0b\x32\x19.vitrine.v1.Preprocessing\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x07 \x01(\x08\x12\x0c\n\x04\x63\x61rd\x18\x08 \x01(\t\">\n\rPreprocessing\x12\x12\n\nimage_size\x18\x01 \x01(\x05\x12\x0c\n\x04mean\x18\x02 \x03(\x02\x12\x0b\n\x03std\x18\x03 \x03(\x02*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xfb\x01\n\x0f\x45mbedderService\x12N\n\x0b\x45mbedImages\x12\x1e.vitrine.v1.EmbedImagesRequest\x1a\x1f.vitrine.v1.EmbedImagesResponse\x12K\n\nEmbedTexts\x12\x1d.vitrine.v1.EmbedTextsRequest\x1a\x1e.vitrine.v1.EmbedTextsResponse\x12K\n\nListModels\x12\x1d.vitrine.v1.ListModelsRequest\x1a\x1e.vitrine.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrine.v1.embedder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=919
-  _globals['_PRIORITY']._serialized_end=1000
+  _globals['_PRIORITY']._serialized_start=933
+  _globals['_PRIORITY']._serialized_end=1014
   _globals['_EMBEDIMAGESREQUEST']._serialized_start=66
   _globals['_EMBEDIMAGESREQUEST']._serialized_end=177
   _globals['_EMBEDIMAGESRESPONSE']._serialized_start=179
@@ -49,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSRESPONSE']._serialized_start=595
   _globals['_LISTMODELSRESPONSE']._serialized_end=654
   _globals['_MODELINFO']._serialized_start=657
-  _globals['_MODELINFO']._serialized_end=853
-  _globals['_PREPROCESSING']._serialized_start=855
-  _globals['_PREPROCESSING']._serialized_end=917
-  _globals['_EMBEDDERSERVICE']._serialized_start=1003
-  _globals['_EMBEDDERSERVICE']._serialized_end=1254
+  _globals['_MODELINFO']._serialized_end=867
+  _globals['_PREPROCESSING']._serialized_start=869
+  _globals['_PREPROCESSING']._serialized_end=931
+  _globals['_EMBEDDERSERVICE']._serialized_start=1017
+  _globals['_EMBEDDERSERVICE']._serialized_end=1268
 # @@protoc_insertion_point(module_scope)

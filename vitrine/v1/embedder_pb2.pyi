@@ -258,6 +258,7 @@ class ModelInfo(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     DEFAULT_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     """`cpu`, `cuda:0`."""
     dtype: _builtins.str
@@ -268,6 +269,10 @@ class ModelInfo(_message.Message):
     """Bytes of weights on the device. Models that stand on one trunk each count it."""
     default: _builtins.bool
     """True for the model that the space's bare name means."""
+    card: _builtins.str
+    """Its model card in Markdown: what it is, what it was trained on, how well it does and under which licence. Empty when
+    there is none.
+    """
     @_builtins.property
     def spec(self) -> _common_pb2.SpaceSpec:
         """The space and the digest of its weights. The digest is empty where they are missing."""
@@ -286,10 +291,11 @@ class ModelInfo(_message.Message):
         preprocessing: Global___Preprocessing | None = ...,
         memory_bytes: _builtins.int = ...,
         default: _builtins.bool = ...,
+        card: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preprocessing", b"preprocessing", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default", b"default", "device", b"device", "dtype", b"dtype", "memory_bytes", b"memory_bytes", "preprocessing", b"preprocessing", "spec", b"spec", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "default", b"default", "device", b"device", "dtype", b"dtype", "memory_bytes", b"memory_bytes", "preprocessing", b"preprocessing", "spec", b"spec", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

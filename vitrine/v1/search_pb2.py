@@ -29,33 +29,33 @@ from vitrine.v1 import common_pb2 as vitrine_dot_v1_dot_common__pb2
 from vitrine.v1 import vectorsearch_pb2 as vitrine_dot_v1_dot_vectorsearch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vitrine/v1/search.proto\x12\nvitrine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x18vitrine/v1/catalog.proto\x1a\x17vitrine/v1/common.proto\x1a\x1dvitrine/v1/vectorsearch.proto\"\xa2\x01\n\tQueryPart\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x11.vitrine.v1.ImageH\x00\x12\x11\n\x07product\x18\x02 \x01(\tH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12$\n\x06vector\x18\x04 \x01(\x0b\x32\x12.vitrine.v1.VectorH\x00\x12\x13\n\x06weight\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06sourceB\t\n\x07_weight\"\xa7\x03\n\rSearchRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.vitrine.v1.QueryPart\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\"\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x07 \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x08 \x03(\t\x12\x14\n\x0cmin_revision\x18\t \x01(\x03\x12\x30\n\rmax_staleness\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0erefuse_partial\x18\x0b \x01(\x08\x12%\n\x08group_by\x18\x0c \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\r \x01(\x01\x12\x16\n\x0emin_similarity\x18\x0e \x01(\x01\x12-\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\n\x02_k\"\xd0\x01\n\x03Hit\x12$\n\x07product\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.Product\x12\x10\n\x08photo_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1e\n\x04\x62\x61nd\x18\x05 \x01(\x0e\x32\x10.vitrine.v1.Band\x12$\n\x05terms\x18\x06 \x03(\x0b\x32\x15.vitrine.v1.ScoreTerm\x12\x18\n\x0bgroup_value\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_group_value\"\xdc\x03\n\x0eSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08query_id\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\t\x12\x11\n\tshards_ok\x18\x06 \x01(\x05\x12\x14\n\x0cshards_total\x18\x07 \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\x08 \x03(\t\x12\'\n\x06stages\x18\t \x03(\x0b\x32\x17.vitrine.v1.StageTiming\x12\'\n\x05\x63\x61\x63he\x18\n \x01(\x0e\x32\x18.vitrine.v1.CacheOutcome\x12!\n\x06\x66\x61\x63\x65ts\x18\x0b \x03(\x0b\x32\x11.vitrine.v1.Facet\x12\'\n\x0cquery_labels\x18\x0c \x03(\x0b\x32\x11.vitrine.v1.Label\x12\'\n\x07\x64ropped\x18\r \x03(\x0b\x32\x16.vitrine.v1.DroppedHit\x12\r\n\x05plans\x18\x0e \x03(\t\x12\x0f\n\x07profile\x18\x0f \x01(\t\x12%\n\x08group_by\x18\x10 \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\x11 \x01(\x01\"-\n\nDroppedHit\x12\x0f\n\x07product\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x12\x42\x61tchSearchRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12+\n\x08requests\x18\x02 \x03(\x0b\x32\x19.vitrine.v1.SearchRequest\"E\n\x13\x42\x61tchSearchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.vitrine.v1.BatchSearchResult\"i\n\x11\x42\x61tchSearchResult\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.SearchResponse\x12&\n\x06status\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.ItemStatus*J\n\x04\x42\x61nd\x12\x14\n\x10\x42\x41ND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x42\x41ND_LOW\x10\x01\x12\x0f\n\x0b\x42\x41ND_MEDIUM\x10\x02\x12\r\n\tBAND_HIGH\x10\x03*\x90\x01\n\x0c\x43\x61\x63heOutcome\x12\x1d\n\x19\x43\x41\x43HE_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41\x43HE_OUTCOME_BYPASS\x10\x01\x12\x16\n\x12\x43\x41\x43HE_OUTCOME_MISS\x10\x02\x12\x15\n\x11\x43\x41\x43HE_OUTCOME_HIT\x10\x03\x12\x18\n\x14\x43\x41\x43HE_OUTCOME_SHARED\x10\x04\x32\xa0\x01\n\rSearchService\x12?\n\x06Search\x12\x19.vitrine.v1.SearchRequest\x1a\x1a.vitrine.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.vitrine.v1.BatchSearchRequest\x1a\x1f.vitrine.v1.BatchSearchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vitrine/v1/search.proto\x12\nvitrine.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x18vitrine/v1/catalog.proto\x1a\x17vitrine/v1/common.proto\x1a\x1dvitrine/v1/vectorsearch.proto\"\xa2\x01\n\tQueryPart\x12\"\n\x05image\x18\x01 \x01(\x0b\x32\x11.vitrine.v1.ImageH\x00\x12\x11\n\x07product\x18\x02 \x01(\tH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12$\n\x06vector\x18\x04 \x01(\x0b\x32\x12.vitrine.v1.VectorH\x00\x12\x13\n\x06weight\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06sourceB\t\n\x07_weight\"\xc3\x03\n\rSearchRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.vitrine.v1.QueryPart\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\"\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x07 \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x08 \x03(\t\x12\x14\n\x0cmin_revision\x18\t \x01(\x03\x12\x30\n\rmax_staleness\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0erefuse_partial\x18\x0b \x01(\x08\x12%\n\x08group_by\x18\x0c \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\r \x01(\x01\x12\x16\n\x0emin_similarity\x18\x0e \x01(\x01\x12-\n\tread_mask\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1a\n\x12\x64isjunctive_facets\x18\x10 \x01(\x08\x42\x04\n\x02_k\"\xd0\x01\n\x03Hit\x12$\n\x07product\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.Product\x12\x10\n\x08photo_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1e\n\x04\x62\x61nd\x18\x05 \x01(\x0e\x32\x10.vitrine.v1.Band\x12$\n\x05terms\x18\x06 \x03(\x0b\x32\x15.vitrine.v1.ScoreTerm\x12\x18\n\x0bgroup_value\x18\x07 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_group_value\"\xdc\x03\n\x0eSearchResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08query_id\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\t\x12\x11\n\tshards_ok\x18\x06 \x01(\x05\x12\x14\n\x0cshards_total\x18\x07 \x01(\x05\x12\x10\n\x08\x64\x65graded\x18\x08 \x03(\t\x12\'\n\x06stages\x18\t \x03(\x0b\x32\x17.vitrine.v1.StageTiming\x12\'\n\x05\x63\x61\x63he\x18\n \x01(\x0e\x32\x18.vitrine.v1.CacheOutcome\x12!\n\x06\x66\x61\x63\x65ts\x18\x0b \x03(\x0b\x32\x11.vitrine.v1.Facet\x12\'\n\x0cquery_labels\x18\x0c \x03(\x0b\x32\x11.vitrine.v1.Label\x12\'\n\x07\x64ropped\x18\r \x03(\x0b\x32\x16.vitrine.v1.DroppedHit\x12\r\n\x05plans\x18\x0e \x03(\t\x12\x0f\n\x07profile\x18\x0f \x01(\t\x12%\n\x08group_by\x18\x10 \x01(\x0b\x32\x13.vitrine.v1.GroupBy\x12\x11\n\tdiversity\x18\x11 \x01(\x01\"-\n\nDroppedHit\x12\x0f\n\x07product\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"R\n\x12\x42\x61tchSearchRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12+\n\x08requests\x18\x02 \x03(\x0b\x32\x19.vitrine.v1.SearchRequest\"E\n\x13\x42\x61tchSearchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.vitrine.v1.BatchSearchResult\"i\n\x11\x42\x61tchSearchResult\x12,\n\x08response\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.SearchResponse\x12&\n\x06status\x18\x02 \x01(\x0b\x32\x16.vitrine.v1.ItemStatus*J\n\x04\x42\x61nd\x12\x14\n\x10\x42\x41ND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x42\x41ND_LOW\x10\x01\x12\x0f\n\x0b\x42\x41ND_MEDIUM\x10\x02\x12\r\n\tBAND_HIGH\x10\x03*\x90\x01\n\x0c\x43\x61\x63heOutcome\x12\x1d\n\x19\x43\x41\x43HE_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41\x43HE_OUTCOME_BYPASS\x10\x01\x12\x16\n\x12\x43\x41\x43HE_OUTCOME_MISS\x10\x02\x12\x15\n\x11\x43\x41\x43HE_OUTCOME_HIT\x10\x03\x12\x18\n\x14\x43\x41\x43HE_OUTCOME_SHARED\x10\x04\x32\xa0\x01\n\rSearchService\x12?\n\x06Search\x12\x19.vitrine.v1.SearchRequest\x1a\x1a.vitrine.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.vitrine.v1.BatchSearchRequest\x1a\x1f.vitrine.v1.BatchSearchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrine.v1.search_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BAND']._serialized_start=1777
-  _globals['_BAND']._serialized_end=1851
-  _globals['_CACHEOUTCOME']._serialized_start=1854
-  _globals['_CACHEOUTCOME']._serialized_end=1998
+  _globals['_BAND']._serialized_start=1805
+  _globals['_BAND']._serialized_end=1879
+  _globals['_CACHEOUTCOME']._serialized_start=1882
+  _globals['_CACHEOUTCOME']._serialized_end=2026
   _globals['_QUERYPART']._serialized_start=188
   _globals['_QUERYPART']._serialized_end=350
   _globals['_SEARCHREQUEST']._serialized_start=353
-  _globals['_SEARCHREQUEST']._serialized_end=776
-  _globals['_HIT']._serialized_start=779
-  _globals['_HIT']._serialized_end=987
-  _globals['_SEARCHRESPONSE']._serialized_start=990
-  _globals['_SEARCHRESPONSE']._serialized_end=1466
-  _globals['_DROPPEDHIT']._serialized_start=1468
-  _globals['_DROPPEDHIT']._serialized_end=1513
-  _globals['_BATCHSEARCHREQUEST']._serialized_start=1515
-  _globals['_BATCHSEARCHREQUEST']._serialized_end=1597
-  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1599
-  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1668
-  _globals['_BATCHSEARCHRESULT']._serialized_start=1670
-  _globals['_BATCHSEARCHRESULT']._serialized_end=1775
-  _globals['_SEARCHSERVICE']._serialized_start=2001
-  _globals['_SEARCHSERVICE']._serialized_end=2161
+  _globals['_SEARCHREQUEST']._serialized_end=804
+  _globals['_HIT']._serialized_start=807
+  _globals['_HIT']._serialized_end=1015
+  _globals['_SEARCHRESPONSE']._serialized_start=1018
+  _globals['_SEARCHRESPONSE']._serialized_end=1494
+  _globals['_DROPPEDHIT']._serialized_start=1496
+  _globals['_DROPPEDHIT']._serialized_end=1541
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=1543
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=1625
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1627
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1696
+  _globals['_BATCHSEARCHRESULT']._serialized_start=1698
+  _globals['_BATCHSEARCHRESULT']._serialized_end=1803
+  _globals['_SEARCHSERVICE']._serialized_start=2029
+  _globals['_SEARCHSERVICE']._serialized_end=2189
 # @@protoc_insertion_point(module_scope)

@@ -156,6 +156,7 @@ class SearchRequest(_message.Message):
     DIVERSITY_FIELD_NUMBER: _builtins.int
     MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
+    DISJUNCTIVE_FACETS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """`catalogs/{catalog}`."""
     profile: _builtins.str
@@ -179,6 +180,10 @@ class SearchRequest(_message.Message):
     """
     min_similarity: _builtins.float
     """Leave out hits with a lower similarity, 0 to 100. Pages end with the last that has as much."""
+    disjunctive_facets: _builtins.bool
+    """Count each facet as if the filter did not test its attribute, so that its other values can be chosen beside those
+    that are: clauses of which every condition is about that attribute are left out.
+    """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
         """1 to 8 parts; their vectors are added up by weight in each space."""
@@ -225,10 +230,11 @@ class SearchRequest(_message.Message):
         diversity: _builtins.float = ...,
         min_similarity: _builtins.float = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
+        disjunctive_facets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "group_by", b"group_by", "k", b"k", "max_staleness", b"max_staleness", "read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "catalog", b"catalog", "diversity", b"diversity", "explain", b"explain", "facets", b"facets", "filter", b"filter", "group_by", b"group_by", "k", b"k", "max_staleness", b"max_staleness", "min_revision", b"min_revision", "min_similarity", b"min_similarity", "page_token", b"page_token", "parts", b"parts", "profile", b"profile", "read_mask", b"read_mask", "refuse_partial", b"refuse_partial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "catalog", b"catalog", "disjunctive_facets", b"disjunctive_facets", "diversity", b"diversity", "explain", b"explain", "facets", b"facets", "filter", b"filter", "group_by", b"group_by", "k", b"k", "max_staleness", b"max_staleness", "min_revision", b"min_revision", "min_similarity", b"min_similarity", "page_token", b"page_token", "parts", b"parts", "profile", b"profile", "read_mask", b"read_mask", "refuse_partial", b"refuse_partial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -345,7 +351,7 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def facets(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Facet]:
-        """Counts over the products that pass the filter."""
+        """Counts over the products that pass the filter; see `disjunctive_facets`."""
 
     @_builtins.property
     def query_labels(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Label]:

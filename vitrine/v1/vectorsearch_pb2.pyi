@@ -71,6 +71,7 @@ class SearchVectorsRequest(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     VECTOR_SPACE_FIELD_NUMBER: _builtins.int
     VECTORS_LIMIT_FIELD_NUMBER: _builtins.int
+    DISJUNCTIVE_FACETS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """Catalogue id, without `catalogs/`."""
     generation: _builtins.str
@@ -87,6 +88,10 @@ class SearchVectorsRequest(_message.Message):
     """The space that `vectors_limit` speaks of, whether it is searched in or not."""
     vectors_limit: _builtins.int
     """Return the vectors of the first so many candidates too, 0 to 200."""
+    disjunctive_facets: _builtins.bool
+    """Count each facet as if the filter did not test its attribute: without the clauses of which every condition is about
+    it.
+    """
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpaceQuery]:
         """One to eight, one a space."""
@@ -128,10 +133,11 @@ class SearchVectorsRequest(_message.Message):
         exact: _builtins.bool = ...,
         vector_space: _builtins.str = ...,
         vectors_limit: _builtins.int = ...,
+        disjunctive_facets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "group_by", b"group_by", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "exact", b"exact", "exclude_product_ids", b"exclude_product_ids", "facet_attributes", b"facet_attributes", "filter", b"filter", "generation", b"generation", "group_by", b"group_by", "label_names", b"label_names", "limit", b"limit", "min_revision", b"min_revision", "min_score", b"min_score", "queries", b"queries", "vector_space", b"vector_space", "vectors_limit", b"vectors_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "disjunctive_facets", b"disjunctive_facets", "exact", b"exact", "exclude_product_ids", b"exclude_product_ids", "facet_attributes", b"facet_attributes", "filter", b"filter", "generation", b"generation", "group_by", b"group_by", "label_names", b"label_names", "limit", b"limit", "min_revision", b"min_revision", "min_score", b"min_score", "queries", b"queries", "vector_space", b"vector_space", "vectors_limit", b"vectors_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.embedder.models import dual_encoder, minilm, resnet50
+from services.embedder.models import dual_encoder, minilm, model_cards, resnet50
 from services.embedder.models.family import Family, Recipe, Shelf, Space, Towers
 
 
@@ -17,7 +17,8 @@ def _recipe(shelf: Shelf) -> Recipe:
 
         return open_clip.towers(shelf, folder, space)
 
-    return Recipe(folder.architecture, list(folder.files.values()), make)
+    card = model_cards.of_checkpoint(folder.architecture)
+    return Recipe(folder.architecture, list(folder.files.values()), make, card)
 
 
 FAMILY = Family(

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from services.embedder.models import checkpoints, colours, resnet50
+from services.embedder.models import checkpoints, colours, model_cards, resnet50
 from services.embedder.models.family import Batch, Family, Recipe, Shelf, Space, Towers
 from services.embedder.models.head import Head
 
 FILE = "colour.safetensors"
+MODEL = "colour-resnet50"
 DIM = 64
 IN_DIM = colours.DIM + resnet50.DIM
 HIDDEN_DIM = 256
@@ -56,9 +57,8 @@ def _recipe(shelf: Shelf) -> Recipe:
 
         return Towers(resnet50.on_trunk(space, trunk, head), images=images)
 
-    return Recipe("colour-resnet50", [trunk_digest, digest], make)
+    card = model_cards.of_head(MODEL, path, digest)
+    return Recipe(MODEL, [trunk_digest, digest], make, card)
 
 
-FAMILY = Family(
-    "colour", "colour-resnet50", DIM, accepts_text=False, recipe=_recipe, sources=(resnet50.SOURCE,)
-)
+FAMILY = Family("colour", MODEL, DIM, accepts_text=False, recipe=_recipe, sources=(resnet50.SOURCE,))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from services.embedder.models import checkpoints, minilm, resnet50
+from services.embedder.models import checkpoints, minilm, model_cards, resnet50
 from services.embedder.models.family import Recipe, Shelf, Space, Towers
 from services.embedder.models.head import Head
 
@@ -63,4 +63,5 @@ def recipe(shelf: Shelf) -> Recipe:
             scale=float(heads.scale),
         )
 
-    return Recipe(ARCHITECTURE, [trunk_digest, *text_digests, digest], make)
+    card = model_cards.of_head(ARCHITECTURE, path, digest)
+    return Recipe(ARCHITECTURE, [trunk_digest, *text_digests, digest], make, card)

@@ -41,7 +41,7 @@ class Space:
     `digest` is the hex sha256 of the model's recipe and of all its weights files. `memory_bytes` are its
     weights on the device, with the trunk that it may share with others. `default` holds for the model that
     the bare name means. Where weights are missing, `digest` is empty and `unavailable_reason` says what is
-    missing and which command fetches it.
+    missing and which command fetches it. `card` is the model card, in Markdown.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Space:
     preprocessing: Preprocessing | None = None
     memory_bytes: int = 0
     default: bool = True
+    card: str = ""
 
 
 class Trunk(Protocol):
@@ -158,13 +159,14 @@ class Shelf(Protocol):
 class Recipe:
     """What a space is made of, known before anything is loaded.
 
-    `digests` are the sha256 of all its files; `make` fills in what of the space is known when it is loaded:
-    dim, dtype, preprocessing and memory.
+    `digests` are the sha256 of all its files, `card` is its model card; `make` fills in what of the space is
+    known when it is loaded: dim, dtype, preprocessing and memory.
     """
 
     model: str
     digests: Sequence[str]
     make: Callable[[Space], Towers]
+    card: str
 
     @property
     def digest(self) -> str:

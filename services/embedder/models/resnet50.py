@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from services.embedder import devices
-from services.embedder.models import checkpoints, torchvision_layout
+from services.embedder.models import checkpoints, model_cards, torchvision_layout
 from services.embedder.models.convolution import FusedConv2d
 from services.embedder.models.family import (
     Family,
@@ -365,7 +365,7 @@ def _recipe(shelf: Shelf) -> Recipe:
             images=lambda batch: F.normalize(batch.through(model, IMAGE_SIZE), dim=-1),
         )
 
-    return Recipe("resnet50", [digest], make)
+    return Recipe("resnet50", [digest], make, model_cards.of("resnet50"))
 
 
 SOURCE = Source(

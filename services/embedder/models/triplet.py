@@ -14,11 +14,12 @@ from torch import Tensor
 
 from services.embedder import devices
 from services.embedder.devices import Placement
-from services.embedder.models import checkpoints, resnet50
+from services.embedder.models import checkpoints, model_cards, resnet50
 from services.embedder.models.family import Batch, Family, Recipe, Shelf, Space, Towers
 from services.embedder.models.head import Head
 from services.embedder.models.resnet50 import LastStage, ResNet50, Variant
 
+MODEL = "triplet-resnet50"
 DIM = 128
 HIDDEN_DIM = 512
 
@@ -93,9 +94,8 @@ def _recipe(shelf: Shelf) -> Recipe:
 
         return Towers(resnet50.on_trunk(space, trunk, head), images=images)
 
-    return Recipe("triplet-resnet50", [trunk_digest, digest], make)
+    card = model_cards.of_head(MODEL, path, digest)
+    return Recipe(MODEL, [trunk_digest, digest], make, card)
 
 
-FAMILY = Family(
-    "triplet", "triplet-resnet50", DIM, accepts_text=False, recipe=_recipe, sources=(resnet50.SOURCE,)
-)
+FAMILY = Family("triplet", MODEL, DIM, accepts_text=False, recipe=_recipe, sources=(resnet50.SOURCE,))

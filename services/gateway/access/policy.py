@@ -9,14 +9,14 @@ from typing import Any
 
 from services.gateway.access.caller import Caller
 from services.mesh.errors import PermissionDenied
-from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2
+from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2, status_pb2
 
 Resources = Callable[[Any], Iterable[str]]
 """The names of what a request is about, such as `catalogs/{catalog}/products/{product}`."""
 
 SERVICES = {
     service.name: service
-    for module in (search_pb2, catalog_pb2, queries_pb2, access_pb2)
+    for module in (search_pb2, catalog_pb2, queries_pb2, access_pb2, status_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 }
 """What a gateway serves."""
@@ -91,4 +91,6 @@ NEEDS = {
     "vitrine.v1.AccessService.CreateApiKey": Need(_ADMIN, None, is_write=True),
     "vitrine.v1.AccessService.ListApiKeys": Need(_ADMIN, None),
     "vitrine.v1.AccessService.DeleteApiKey": Need(_ADMIN, None, is_write=True),
+    "vitrine.v1.StatusService.GetStatus": Need(_ADMIN, None),
+    "vitrine.v1.StatusService.GetModels": Need(_ADMIN, None),
 }

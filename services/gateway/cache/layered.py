@@ -25,6 +25,10 @@ class LayeredCache:
         self._memory.keep(key, kept)
         return kept.value
 
+    async def ping(self) -> None:
+        """As `RedisCache.ping`."""
+        await self._redis.ping()
+
     async def put(self, key: bytes, value: bytes, *, ttl_s: float, cost_s: float = 0.0) -> None:
         """See Cache."""
         await self._memory.put(key, value, ttl_s=ttl_s, cost_s=cost_s)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -20,10 +20,12 @@ from services.gateway.cache import sealing
 from services.gateway.cache.breaker import Breaker
 from services.gateway.cache.counting import LookupCounter
 from services.gateway.cache.interface import Kept, Kind
+from services.mesh.errors import Unavailable
 
 _log = structlog.get_logger()
 
 Direction = Literal["read", "write"]
+Result = TypeVar("Result")
 
 MAX_CONNECTIONS = 32
 # Calls that run at once, with those that wait for a connection; beyond that Redis is not asked.
@@ -83,6 +85,14 @@ class RedisCache:
         """As `put`, without waiting for it."""
         self._begin_put(key, value, ttl_s, cost_s)
 
+    async def ping(self) -> None:
+        """Raise Unavailable unless Redis answers within `timeout_s`; asked also while it is left alone."""
+        asking = self._run(self._answer_problem())
+        await asyncio.wait({asking}, timeout=self._timeout_s)
+        problem = asking.result() if asking.done() else f"no answer within {self._timeout_s:g} s"
+        if problem:
+            raise Unavailable(f"redis: {problem}", reason="CACHE_UNAVAILABLE")
+
     async def close(self) -> None:
         """Let go of Redis once what is being done has ended, which takes a few timeouts at most."""
         while self._running:
@@ -126,6 +136,15 @@ class RedisCache:
             call.is_done = True
             self._succeeded(call)
 
+    async def _answer_problem(self) -> str:
+        """What is wrong with an answer of Redis; empty when nothing is."""
+        try:
+            await self._client.execute_command("PING")
+        # As for `_do`.
+        except Exception as error:  # noqa: BLE001 - see the line above
+            return str(error) or type(error).__name__
+        return ""
+
     def _failed(self, call: _Call, error: Exception) -> None:
         if call.has_failed:
             return
@@ -148,7 +167,7 @@ class RedisCache:
             metrics.CACHE_RESTING.labels(call.direction).set(0)
             _log.info("redis works again", direction=call.direction)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _run(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

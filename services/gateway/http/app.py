@@ -22,6 +22,7 @@ from services.gateway.http import (
     products,
     queries,
     search,
+    status,
 )
 from services.gateway.http.flows import Gateway, Settings
 
@@ -61,13 +62,14 @@ def create_app(settings: Settings, gateway: Gateway) -> FastAPI:
         queries.routes(gateway.queries),
         catalogs.routes(gateway.catalog),
         keys.routes(gateway.access.flow),
+        status.routes(gateway.status),
         media.routes(gateway.media),
         health.routes(),
     ]
     for router in routers:
         app.include_router(router)
         envelope.declare(router)
-    app.mount("/", page.Page(), name="page")
+    app.mount("/", page.Page(page.STATIC), name="page")
     app.add_middleware(envelope.Envelope, settings=settings, gatekeeper=gateway.access.gatekeeper)
     if settings.cors_origins:
         # Around the envelope, so that a page can read errors too.

@@ -25,7 +25,7 @@ def _id(description: str, pattern: str, example: str) -> Any:
 
 
 CatalogId = Annotated[str, _id("Id of the catalogue.", "^[a-z0-9][a-z0-9-]{0,62}$", "demo")]
-ProductId = Annotated[str, _id("Id of the product.", "^[A-Za-z0-9._~-]{1,128}$", "4711")]
+ProductId = Annotated[str, _id("Id of the product.", "^(?!\\.{1,2}$)[A-Za-z0-9._~-]{1,128}$", "4711")]
 GenerationId = Annotated[str, _id("Id of the generation.", "^g[1-9][0-9]{0,8}$", "g2")]
 KeyId = Annotated[str, _id("Id of the key.", "^[a-z0-9]{8,32}$", "9f2c81d05b7e4a36")]
 QueryId = Annotated[str, _id("As the search answered.", "^[0-9a-f]{16}$", "4bf92f3577b34da6")]

@@ -53,9 +53,14 @@ def _security_headers(settings: Settings) -> dict[str, str]:
     return {
         "content-security-policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-            f"img-src 'self' blob:{elsewhere}; "
+            f"img-src 'self' blob:{elsewhere}; manifest-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
         ),
+        # The page may share too: that is the default, and browsers that cannot warn of the name.
+        "permissions-policy": (
+            "camera=(self), clipboard-write=(self), geolocation=(), microphone=(), payment=(), usb=()"
+        ),
+        "cross-origin-opener-policy": "same-origin",
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
         "cross-origin-resource-policy": "cross-origin" if settings.cors_origins else "same-origin",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from services.gateway.http.bodies import catalogs, common, keys, products, queries, search
+from services.gateway.http.bodies import catalogs, common, keys, products, queries, search, status
 from services.gateway.http.bodies.base import Model
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -52,17 +52,16 @@ _PRODUCT: dict[str, Any] = {
     "etag": "5d41402abc4b2a76",
     "near_duplicates": [_NEAR_DUPLICATE],
 }
+_SPACE: dict[str, Any] = {
+    "space": "clip",
+    "model_digest": _MODEL_DIGEST,
+    "dimension": 512,
+    "accepts_text": True,
+    "model": "ViT-B-32",
+}
 _GENERATION: dict[str, Any] = {
     "id": "g1",
-    "spaces": [
-        {
-            "space": "clip",
-            "model_digest": _MODEL_DIGEST,
-            "dimension": 512,
-            "accepts_text": True,
-            "model": "ViT-B-32",
-        }
-    ],
+    "spaces": [_SPACE],
     "profiles": [{"name": "similar", "weights": {"visual.clip": 0.8, "semantic.category": 0.2}}],
 }
 _ACTIVE = {
@@ -96,7 +95,8 @@ _SEARCH: dict[str, Any] = {
     "parts": [{"text": "red shoes"}, {"product": "4712", "weight": -0.5}],
     "filter": _WOMEN_UNDER_50,
     "k": 12,
-    "facets": ["colour"],
+    "facets": ["colour", "price"],
+    "disjunctive_facets": True,
     "group_by": {"attribute": "brand", "size": 2},
     "read_mask": "title,photos,attributes.price",
 }
@@ -135,7 +135,14 @@ _FOUND: dict[str, Any] = {
     "degraded": [],
     "stages": [{"stage": "embed", "duration_ms": 9.4}, {"stage": "search", "duration_ms": 2.1}],
     "cache": "CACHE_OUTCOME_MISS",
-    "facets": [{"attribute": "colour", "values": [{"value": {"text": "Red"}, "count": "41"}]}],
+    "facets": [
+        {"attribute": "colour", "values": [{"value": {"text": "Red"}, "count": "41"}], "ranges": []},
+        {
+            "attribute": "price",
+            "values": [{"value": {"number": 39.9}, "count": "6"}, {"value": {"number": 59.9}, "count": "3"}],
+            "ranges": [{"min": 30.0, "max": 50.0, "count": "28"}, {"min": 50.0, "max": 70.0, "count": "13"}],
+        },
+    ],
     "query_labels": [{"name": "category", "value": "Footwear", "probability": 0.97}],
     "dropped": [],
     "plans": ["flat"],
@@ -240,6 +247,64 @@ OF: dict[type[Model], dict[str, Any]] = {
         "secret": "vk_9f2c81d05b7e4a36_the-secret-is-shown-once",
     },
     keys.ListApiKeysResponse: {"api_keys": [_KEY], "next_page_token": ""},
+    status.GetStatusResponse: {
+        "version": "0.1.0",
+        "start_time": _TIME,
+        "revision": "1042",
+        "replicas": [
+            {
+                "set": "shards",
+                "in_use": True,
+                "shard": 0,
+                "target": "127.0.0.1:50060",
+                "state": "REPLICA_STATE_CAUGHT_UP",
+                "revision": "1042",
+                "lag": "0",
+                "in_hand": 1,
+                "products": "6619",
+                "rows": "6619",
+                "memory_bytes": "22614016",
+                "index_kinds": ["sq8"],
+            }
+        ],
+        "dependencies": [
+            {"name": "embedder", "available": True, "problem": "", "latency_ms": 0.9},
+            {"name": "ranker", "available": True, "problem": "", "latency_ms": 0.7},
+            {"name": "store", "available": True, "problem": "", "latency_ms": 0.4},
+        ],
+        "stages": [{"stage": "embed", "count": "1000", "p50_ms": 9.4, "p95_ms": 17.3, "p99_ms": 31.0}],
+        "searches": {"hit": "6054", "miss": "12071", "shared": "105", "bypass": "0"},
+        "cache_lookups": [
+            {
+                "layer": "memory",
+                "kind": "answer",
+                "hit": "6054",
+                "miss": "12176",
+                "failed": "0",
+                "skipped": "0",
+                "saved_s": 85.2,
+            }
+        ],
+        "cache_bytes": "18874368",
+    },
+    status.GetModelsResponse: {
+        "models": [
+            {
+                "spec": _SPACE,
+                "device": "cpu",
+                "dtype": "float32",
+                "unavailable_reason": "",
+                "preprocessing": {
+                    "image_size": 224,
+                    "mean": [122.77, 116.75, 104.09],
+                    "std": [68.5, 66.63, 70.32],
+                },
+                "memory_bytes": "605108998",
+                "default": True,
+                "card": "# clip\n\nPhotos and words in one space.",
+            }
+        ]
+    },
 }
 
 

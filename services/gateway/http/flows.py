@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.gateway.media import Elsewhere
-from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2
+from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2, status_pb2
 
 
 class Settings(Protocol):
@@ -202,6 +202,18 @@ class AccessFlow(Protocol):
         ...
 
 
+class StatusFlow(Protocol):
+    """Tells how the mesh is. Raises the domain errors that `StatusService` documents."""
+
+    async def get_status(self, request: status_pb2.GetStatusRequest) -> status_pb2.GetStatusResponse:
+        """As the RPC GetStatus."""
+        ...
+
+    async def get_models(self, request: status_pb2.GetModelsRequest) -> status_pb2.GetModelsResponse:
+        """As the RPC GetModels."""
+        ...
+
+
 class Media(Protocol):
     """The pictures of products."""
 
@@ -251,6 +263,11 @@ class Gateway(Protocol):
     @property
     def queries(self) -> QueryFlow:
         """The query log."""
+        ...
+
+    @property
+    def status(self) -> StatusFlow:
+        """How the mesh is."""
         ...
 
     @property

@@ -26,6 +26,7 @@ TAGS = [
     {"name": "catalogues", "description": "The products of a shop, and the models that see them."},
     {"name": "queries", "description": "What was searched for, and what people made of it."},
     {"name": "keys", "description": "Who may do what."},
+    {"name": "status", "description": "How the mesh is, and its models."},
     {"name": "media", "description": "Pictures of products."},
     {"name": "health", "description": "For probes."},
 ]

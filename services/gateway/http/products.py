@@ -30,7 +30,7 @@ NewProductId = Annotated[
     str,
     Query(
         description="The last part of its name: 1 to 128 letters, digits and `. _ ~ -`.",
-        json_schema_extra={"pattern": "^[A-Za-z0-9._~-]{1,128}$", "examples": ["4711"]},
+        json_schema_extra={"pattern": "^(?!\\.{1,2}$)[A-Za-z0-9._~-]{1,128}$", "examples": ["4711"]},
     ),
 ]
 NearDuplicatesOnly = Annotated[bool, Query(description="Only products that have near duplicates.")]

@@ -32,7 +32,8 @@ def routes(settings: Settings, flow: SearchFlow) -> APIRouter:
         The body is JSON, with photos as base64 or addresses; or a form with a photo as the file `image` and,
         beside it, `text`, `product` and the options, where `facets` is repeated, and `filter` and `group_by`
         are JSON; or a photo alone, with what a form has beside it as parameters of the address, as in the
-        search by address. The deadline is 10 s.
+        search by address. For weights and boxes a form has `parts` instead of `text` and `product`: JSON in
+        which an image with neither `content` nor `uri` is the next of the files. The deadline is 10 s.
         """
         arguments.catalog_name(catalog)
         with deadline.within(TIMEOUT_S):
@@ -41,7 +42,7 @@ def routes(settings: Settings, flow: SearchFlow) -> APIRouter:
 
     @router.get(":search", **_search_by_address())
     async def search_by_address(catalog: CatalogId, request: Request) -> Response:
-        """Finds products by words, by products, or by both; `filter` and `group_by` are JSON.
+        """Finds products by words, by products, or by both; `parts`, `filter` and `group_by` are JSON.
 
         The deadline is 10 s.
         """

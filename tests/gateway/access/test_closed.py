@@ -22,6 +22,7 @@ async def test_nothing_is_reached_without_a_caller(tmp_path: Path) -> None:
             "FeedService": gateway.feed,
             "QueryService": gateway.queries,
             "AccessService": gateway.access.flow,
+            "StatusService": gateway.status,
         }
         assert flows.keys() == policy.SERVICES.keys()
         for name, service in policy.SERVICES.items():

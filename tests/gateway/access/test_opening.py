@@ -88,6 +88,7 @@ def test_all_services_of_a_gateway_are_known() -> None:
         "FeedService",
         "QueryService",
         "AccessService",
+        "StatusService",
     }
 
 

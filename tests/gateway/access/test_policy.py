@@ -10,7 +10,14 @@ from services.gateway.access.caller import Caller
 from services.mesh.errors import PermissionDenied
 from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2
 
-SERVICES = ("SearchService", "CatalogService", "FeedService", "QueryService", "AccessService")
+SERVICES = (
+    "SearchService",
+    "CatalogService",
+    "FeedService",
+    "QueryService",
+    "AccessService",
+    "StatusService",
+)
 METHODS = [method for service in SERVICES for method in policy.SERVICES[service].methods]
 
 SEARCHER = Caller("s", access_pb2.SCOPE_SEARCH)
@@ -83,10 +90,17 @@ def test_scopes_include_each_other() -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["FeedService.Follow", "FeedService.Scan", "AccessService.CreateApiKey", "QueryService.ListQueries"],
+    [
+        "FeedService.Follow",
+        "FeedService.Scan",
+        "AccessService.CreateApiKey",
+        "QueryService.ListQueries",
+        "StatusService.GetStatus",
+        "StatusService.GetModels",
+    ],
 )
 def test_what_tells_of_others_needs_admin(method: str) -> None:
-    """The feed, the query log and keys are for `admin` alone."""
+    """The feed, the query log, keys and the status of the mesh are for `admin` alone."""
     assert policy.NEEDS[f"vitrine.v1.{method}"].scope == access_pb2.SCOPE_ADMIN
 
 

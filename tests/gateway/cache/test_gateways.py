@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.engines import redis
 from tests.gateway.fakes import photo
 from tests.gateway.rigs import ids, image, rigged
-from vitrine.v1 import search_pb2
+from vitrine.v1 import search_pb2, status_pb2
 
 OLD_ENOUGH = Duration(seconds=600)
 
@@ -46,3 +46,18 @@ async def test_redis_costs_speed_alone(tmp_path: Path, own_redis: redis.RedisSer
             assert ids(answers[0]) == ids(answers[1])
             assert not any(answer.degraded for answer in answers)
         assert theirs.embedder.images > embedded
+
+
+@pytest.mark.faults
+async def test_the_status_tells_of_redis(tmp_path: Path, own_redis: redis.RedisServer) -> None:
+    """A gateway with a Redis tells whether it answers, and what was looked for there."""
+    async with rigged(tmp_path, cache_url=own_redis.url, cache_timeout_s=60.0) as rig:
+        await rig.fill(2)
+        await rig.search(image(photo(1)))
+        told = await rig.gateway.status.get_status(status_pb2.GetStatusRequest())
+        assert [each.name for each in told.dependencies] == ["embedder", "ranker", "store", "redis"]
+        assert [each.problem for each in told.dependencies] == [""] * 4
+        assert {(each.layer, each.kind) for each in told.cache_lookups} >= {
+            ("redis", "answer"),
+            ("redis", "vector"),
+        }

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from services.gateway.cache import breaker
 from services.gateway.cache.redis import MAX_VALUE_BYTES, RedisCache
+from services.mesh.errors import Unavailable
 from tests.engines import redis
 from tests.gateway.cache_suite import CacheSuite
 
@@ -281,3 +282,36 @@ async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+
+
+async def test_who_asks_is_told_whether_redis_answers(own_redis: redis.RedisServer) -> None:
+    """A ping works when Redis does, says why when it does not, and asks while Redis is left alone too."""
+    cache = RedisCache(own_redis.url, namespace="test", timeout_s=PATIENT_S)
+    await cache.ping()
+    own_redis.kill()
+    with pytest.raises(Unavailable, match="redis: "):
+        await cache.ping()
+    await cache.get(b"k", max_age_s=600)
+    assert resting("read") == 1
+    own_redis.start()
+    await cache.ping()
+    await cache.close()
+
+
+async def test_a_ping_waits_no_longer_than_a_read(
+    own_redis: redis.RedisServer, impatient: RedisCache
+) -> None:
+    """A Redis that stands still is told as one that does not answer in time; nothing is mixed up later."""
+    own_redis.pause()
+    with pytest.raises(Unavailable, match=r"redis: .*(0\.05 s|[Tt]imeout)"):
+        await impatient.ping()
+    own_redis.resume()
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await impatient.ping()
+            except Unavailable:
+                await asyncio.sleep(0.01)
+            else:
+                break
+    await works(impatient)

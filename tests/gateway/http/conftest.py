@@ -51,7 +51,12 @@ class Site:
     """The HTTP server on a real port over fake flows."""
 
     url: str
-    search: Search
+    flows: Flows
+
+    @property
+    def search(self) -> Search:
+        """The flow of searches."""
+        return self.flows.search
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +68,7 @@ async def running(directory: Path, settings: HttpSettings) -> AsyncIterator[Site
         port = free.getsockname()[1]
     serving = asyncio.create_task(serve(replace(settings, http_port=port), flows))
     await reachable(port, serving)
-    yield Site(f"http://127.0.0.1:{port}", flows.search)
+    yield Site(f"http://127.0.0.1:{port}", flows)
     serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from google.protobuf.message import Message
@@ -17,13 +19,34 @@ from services.gateway.media import Elsewhere
 from services.mesh import errors
 from services.mesh.stages import StageClock
 from services.mesh.status import to_item
-from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2
+from vitrine.v1 import (
+    access_pb2,
+    catalog_pb2,
+    common_pb2,
+    embedder_pb2,
+    queries_pb2,
+    search_pb2,
+    status_pb2,
+)
 
 COLOURS = {"red": "#c0392b", "blue": "#2c5f9e", "green": "#3c7a4a", "black": "#26262a", "beige": "#d3bd97"}
 KINDS = {"shoes": "Footwear", "shirt": "Topwear", "bag": "Bags", "dress": "Dresses"}
 GENDERS = ("Women", "Men", "Unisex")
 # Each with its spaces, of which `clip` alone has a place for words.
 PROFILES = {"similar": ("clip", "resnet50"), "resnet50": ("resnet50",), "own_mix": ("clip",)}
+
+# Of the models of `g1`.
+DIGESTS = {"clip": "cd" * 32, "resnet50": "ab" * 32}
+
+# Products that are told to show the same as others, and how alike they are. The others do not name them.
+NEAR_DUPLICATES = (
+    ("shirt-blue-unisex", "shirt-blue-women", 1.0),
+    ("shirt-blue-unisex", "shirt-blue-men", 0.993),
+    ("bag-black-men", "bag-black-women", 0.971),
+)
+
+# Between which prices are counted; those of the products are all within.
+PRICE_ENDS = (10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0)
 
 # What is taken from every query: name, value and probability.
 UNDERSTOOD = (
@@ -33,6 +56,26 @@ UNDERSTOOD = (
     ("type", "boots", 0.5),
     ("colour", "White", 0.004),
 )
+
+# A model card with all that Markdown is used for in cards.
+CARD = """# resnet50
+
+What a photo looks like: shape, texture and colour together, in *2,048* numbers.
+
+## Trained on
+
+ImageNet-1k. **Not** on clothes; photos that hold several things are seen as one.
+
+- 1.28 million photos
+- 1,000 classes
+
+| figure | value |
+|---|---|
+| mAP@R by type | 0.321 |
+| R@1 by category | 0.879 |
+
+The weights are `resnet50.safetensors`, under the MIT licence.
+"""
 
 
 @dataclass(frozen=True)
@@ -135,6 +178,14 @@ def products(media: Media, catalog: str = "demo") -> list[catalog_pb2.Product]:
                 ):
                     product.attributes[name].values.add(text=text)
                 product.attributes["price"].values.add(number=10.0 + len(made) * 1.5)
+                for one, other, cosine in NEAR_DUPLICATES:
+                    if one == product_id:
+                        product.near_duplicates.add(
+                            product=f"catalogs/{catalog}/products/{other}",
+                            photo_id="front",
+                            other_photo_id="front",
+                            cosine=cosine,
+                        )
                 made.append(product)
     return made
 
@@ -144,31 +195,49 @@ class Catalogs:
 
     def __init__(self, stock: list[catalog_pb2.Product]) -> None:
         self.stock = {product.name: product for product in stock}
+        self.ids = ["demo", "other"]
         self.written: list[catalog_pb2.BatchUpsertProductsRequest] = []
+        # What the next batches are refused with, and what befalls single products by their ids, as often.
+        self.refusals: list[errors.VitrineError] = []
+        self.failures: dict[str, list[errors.VitrineError]] = {}
+        # One for each batch that has come; they are answered while the event is set.
+        self.arrivals = asyncio.Semaphore(0)
+        self.answers = asyncio.Event()
+        self.answers.set()
+        # Products of a page, however many are asked for.
+        self.most = 1000
+        self.listing_error: errors.VitrineError | None = None
         self.asked: list[Message] = []
+        # Those of `demo` beside the active one.
+        self.generations: list[catalog_pb2.GenerationStatus] = []
 
     async def create_catalog(
         self, request: catalog_pb2.CreateCatalogRequest
     ) -> catalog_pb2.CreateCatalogResponse:
         if request.catalog_id == "demo":
             raise errors.AlreadyExists("there is a catalogue demo already")
+        self.ids.append(request.catalog_id)
         return catalog_pb2.CreateCatalogResponse(catalog=self._catalog(request.catalog_id))
 
     async def get_catalog(self, request: catalog_pb2.GetCatalogRequest) -> catalog_pb2.GetCatalogResponse:
-        if request.name not in {"catalogs/demo", "catalogs/other"}:
+        if request.name.removeprefix("catalogs/") not in self.ids:
             raise errors.NotFound(f"there is no {request.name}")
         return catalog_pb2.GetCatalogResponse(catalog=self._catalog(request.name.split("/")[1]))
 
     async def list_catalogs(
         self, request: catalog_pb2.ListCatalogsRequest
     ) -> catalog_pb2.ListCatalogsResponse:
-        return catalog_pb2.ListCatalogsResponse(catalogs=[self._catalog("demo"), self._catalog("other")])
+        return catalog_pb2.ListCatalogsResponse(catalogs=[self._catalog(one) for one in self.ids])
 
     async def batch_upsert_products(
         self, request: catalog_pb2.BatchUpsertProductsRequest
     ) -> catalog_pb2.BatchUpsertProductsResponse:
         self.written.append(request)
-        results = [catalog_pb2.UpsertResult(product=one.product.name) for one in request.products]
+        self.arrivals.release()
+        await self.answers.wait()
+        if self.refusals:
+            raise self.refusals.pop(0)
+        results = [self._outcome(one.product.name) for one in request.products]
         return catalog_pb2.BatchUpsertProductsResponse(results=results, revision=1 << 40)
 
     async def get_product(self, request: catalog_pb2.GetProductRequest) -> catalog_pb2.GetProductResponse:
@@ -179,9 +248,16 @@ class Catalogs:
         self, request: catalog_pb2.ListProductsRequest
     ) -> catalog_pb2.ListProductsResponse:
         self.asked.append(request)
+        if self.listing_error:
+            raise self.listing_error
         start = _place(request.page_token)
-        end = start + (request.page_size or 100)
-        own = [one for name, one in sorted(self.stock.items()) if name.startswith(request.parent + "/")]
+        end = start + min(request.page_size or 100, self.most)
+        own = [
+            one
+            for name, one in sorted(self.stock.items())
+            if name.startswith(request.parent + "/")
+            and (one.near_duplicates or not request.near_duplicates_only)
+        ]
         token = str(end) if end < len(own) else ""
         return catalog_pb2.ListProductsResponse(products=own[start:end], next_page_token=token)
 
@@ -234,6 +310,7 @@ class Catalogs:
         self.asked.append(request)
         made = catalog_pb2.GenerationStatus(state=catalog_pb2.GENERATION_STATE_BUILDING)
         made.generation.id = "g2"
+        self.generations.append(made)
         return catalog_pb2.CreateGenerationResponse(generation=made)
 
     async def activate_generation(
@@ -248,7 +325,17 @@ class Catalogs:
         self.asked.append(request)
         if request.name.endswith("/g1"):
             raise errors.FailedPrecondition("it is the active one", reason="ACTIVE")
+        self.generations = [one for one in self.generations if not request.name.endswith(one.generation.id)]
         return catalog_pb2.DeleteGenerationResponse()
+
+    def _outcome(self, name: str) -> catalog_pb2.UpsertResult:
+        product_id = name.rpartition("/")[2]
+        if failures := self.failures.get(product_id):
+            return catalog_pb2.UpsertResult(product=name, status=to_item(failures.pop(0)))
+        known = self.stock.get(name, catalog_pb2.Product())
+        return catalog_pb2.UpsertResult(
+            product=name, unchanged=name in self.stock, etag=known.etag, near_duplicates=known.near_duplicates
+        )
 
     def _product(self, name: str) -> catalog_pb2.Product:
         if name not in self.stock:
@@ -262,10 +349,14 @@ class Catalogs:
         catalog.active_generation.id = "g1"
         generation = catalog.active_generation
         for space, accepts_text in (("resnet50", False), ("clip", True)):
-            generation.spaces.add(space=space, accepts_text=accepts_text)
+            generation.spaces.add(space=space, accepts_text=accepts_text, model_digest=DIGESTS[space])
         for profile, spaces in PROFILES.items():
             generation.profiles.add(name=profile, weights={f"visual.{space}": 1.0 for space in spaces})
-        catalog.generations.add(generation=generation, state=catalog_pb2.GENERATION_STATE_ACTIVE)
+        catalog.generations.add(
+            generation=generation, state=catalog_pb2.GENERATION_STATE_ACTIVE, product_count=count
+        )
+        if catalog_id == "demo":
+            catalog.generations.extend(self.generations)
         return catalog
 
 
@@ -276,6 +367,8 @@ class Search:
         self._stock = stock
         self.error: Exception | None = None
         self.degraded: list[str] = []
+        # Hits of a page, however many are asked for.
+        self.most = 100
         self.known = {"gender", "category", "colour", "price"}
         self.requests: list[search_pb2.SearchRequest] = []
 
@@ -295,6 +388,7 @@ class Search:
         start, k = _place(request.page_token), request.k if request.HasField("k") else 10
         if not 1 <= k <= 100:
             raise errors.InvalidArgument("k", "must be 1 to 100")
+        k = min(k, self.most)
         hits = [self._hit(product, request) for product in ranked[start : start + k]]
         return search_pb2.SearchResponse(
             hits=hits,
@@ -306,7 +400,7 @@ class Search:
             shards_total=1,
             stages=clock.timings,
             cache=search_pb2.CACHE_OUTCOME_MISS,
-            facets=[_facet(name, passing) for name in request.facets],
+            facets=[_facet(name, self._counted(name, request)) for name in request.facets],
             query_labels=[
                 common_pb2.Label(name=name, value=value, probability=probability)
                 for name, value, probability in UNDERSTOOD
@@ -323,6 +417,14 @@ class Search:
             except errors.VitrineError as error:
                 results.append(search_pb2.BatchSearchResult(status=to_item(error)))
         return search_pb2.BatchSearchResponse(results=results)
+
+    def _counted(self, facet: str, request: search_pb2.SearchRequest) -> list[catalog_pb2.Product]:
+        clauses = [
+            clause
+            for clause in request.filter.all_of
+            if not (request.disjunctive_facets and all(one.attribute == facet for one in clause.any_of))
+        ]
+        return [product for product in self._stock if _passes(product, common_pb2.Filter(all_of=clauses))]
 
     def _score(self, product: catalog_pb2.Product, request: search_pb2.SearchRequest) -> float:
         words = [word for part in request.parts for word in part.text.lower().split()]
@@ -348,10 +450,19 @@ class Search:
 
 
 class Queries:
-    """A log of one query."""
+    """A log of one query, until another is given."""
 
     def __init__(self) -> None:
         self.asked: list[Message] = []
+        one = queries_pb2.LoggedQuery(
+            query_id="q1", texts=["red"], cache=search_pb2.CACHE_OUTCOME_MISS, latency_ms=1.5
+        )
+        one.time.FromSeconds(1_700_000_000)
+        given = one.feedback.add(product="4711", kind=queries_pb2.FEEDBACK_KIND_LIKE)
+        given.time.FromSeconds(1_700_000_001)
+        self.log = [one]
+        top = [queries_pb2.TextCount(text="red", count=1)]
+        self.stats = queries_pb2.QueryStatsResponse(query_count=1, latency_p50_ms=1.5, top_texts=top)
 
     async def record_feedback(
         self, request: queries_pb2.RecordFeedbackRequest
@@ -363,18 +474,75 @@ class Queries:
 
     async def list_queries(self, request: queries_pb2.ListQueriesRequest) -> queries_pb2.ListQueriesResponse:
         self.asked.append(request)
-        query = queries_pb2.LoggedQuery(
-            query_id="q1", texts=["red"], cache=search_pb2.CACHE_OUTCOME_MISS, latency_ms=1.5
-        )
-        query.time.FromSeconds(1_700_000_000)
-        given = query.feedback.add(product="4711", kind=queries_pb2.FEEDBACK_KIND_LIKE)
-        given.time.FromSeconds(1_700_000_001)
-        return queries_pb2.ListQueriesResponse(queries=[query])
+        kept = [one for one in self.log if not (request.zero_results_only and one.hit_count)]
+        start = _place(request.page_token)
+        end = start + (request.page_size or 100)
+        token = str(end) if end < len(kept) else ""
+        return queries_pb2.ListQueriesResponse(queries=kept[start:end], next_page_token=token)
 
     async def query_stats(self, request: queries_pb2.QueryStatsRequest) -> queries_pb2.QueryStatsResponse:
         self.asked.append(request)
-        top = [queries_pb2.TextCount(text="red", count=1)]
-        return queries_pb2.QueryStatsResponse(query_count=1, latency_p50_ms=1.5, top_texts=top)
+        return self.stats
+
+
+class Status:
+    """Two shards of two replicas: one of them lags, one is away. Two models, of which one has no weights."""
+
+    def __init__(self) -> None:
+        self.error: errors.VitrineError | None = None
+        self.models = _models()
+        self.told = status_pb2.GetStatusResponse(
+            version="0.1.0",
+            revision=1042,
+            replicas=[
+                _replica(0, "10.0.0.1:50060", status_pb2.REPLICA_STATE_CAUGHT_UP, lag=0, in_hand=2),
+                _replica(0, "10.0.0.2:50060", status_pb2.REPLICA_STATE_CATCHING_UP, lag=318),
+                _replica(1, "10.0.0.3:50060", status_pb2.REPLICA_STATE_CAUGHT_UP, lag=0),
+                _replica(1, "10.0.0.4:50060", status_pb2.REPLICA_STATE_UNSPECIFIED, lag=42),
+            ],
+            dependencies=[
+                status_pb2.DependencyStatus(name="embedder", available=True, latency_ms=1.25),
+                status_pb2.DependencyStatus(name="ranker", available=True, latency_ms=0.75),
+                status_pb2.DependencyStatus(name="store", available=True, latency_ms=0.5),
+                status_pb2.DependencyStatus(
+                    name="redis", problem="has not answered within 1 s", latency_ms=1000
+                ),
+            ],
+            stages=[
+                status_pb2.StageLatency(stage=stage, count=count, p50_ms=p50, p95_ms=p95, p99_ms=p99)
+                for stage, count, p50, p95, p99 in (
+                    ("embed", 1000, 9.5, 17.25, 31.0),
+                    ("vectors", 212, 1.5, 3.25, 6.5),
+                    ("search", 1000, 2.25, 6.75, 12.5),
+                    ("rank", 1000, 3.5, 7.25, 15.0),
+                    ("metadata", 1000, 0.5, 1.25, 4.0),
+                    ("commit", 64, 2.0, 5.5, 9.0),
+                )
+            ],
+            searches=status_pb2.SearchCounts(hit=6054, miss=12071, shared=105, bypass=3),
+            cache_lookups=[
+                status_pb2.CacheLookups(layer="memory", kind="answer", hit=6054, miss=12176, saved_s=85.25),
+                status_pb2.CacheLookups(layer="memory", kind="vector", hit=1210, miss=10861, saved_s=11.5),
+                status_pb2.CacheLookups(
+                    layer="redis", kind="answer", hit=812, miss=11301, failed=4, skipped=59, saved_s=12.75
+                ),
+                status_pb2.CacheLookups(
+                    layer="redis", kind="vector", hit=95, miss=10712, failed=2, skipped=52, saved_s=0.875
+                ),
+            ],
+            cache_bytes=18 << 20,
+        )
+        self.told.start_time.FromSeconds(1_700_000_000)
+
+    async def get_status(self, _request: status_pb2.GetStatusRequest) -> status_pb2.GetStatusResponse:
+        if self.error:
+            raise self.error
+        return self.told
+
+    async def get_models(self, _request: status_pb2.GetModelsRequest) -> status_pb2.GetModelsResponse:
+        if self.error:
+            raise self.error
+        return status_pb2.GetModelsResponse(models=self.models)
 
 
 class Keys:
@@ -416,7 +584,8 @@ class Gatekeeper:
         self.peers.append(peer)
         if self.error:
             raise self.error
-        if self.secret and metadata.get("authorization") != f"Bearer {self.secret}":
+        shown = metadata.get("x-api-key") or str(metadata.get("authorization", "")).removeprefix("Bearer ")
+        if self.secret and shown != self.secret:
             raise errors.Unauthenticated("needs a key or a token", reason="CREDENTIAL_MISSING")
 
 
@@ -437,11 +606,55 @@ class Flows:
     search: Search = field(init=False)
     catalog: Catalogs = field(init=False)
     queries: Queries = field(default_factory=Queries)
+    status: Status = field(default_factory=Status)
     access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         self.search = Search(self.stock)
         self.catalog = Catalogs(self.stock)
+
+
+def _models() -> list[embedder_pb2.ModelInfo]:
+    return [
+        embedder_pb2.ModelInfo(
+            spec=common_pb2.SpaceSpec(
+                space="resnet50", model_digest=DIGESTS["resnet50"], dimension=2048, model="resnet50"
+            ),
+            device="cpu",
+            dtype="bfloat16",
+            preprocessing=embedder_pb2.Preprocessing(
+                image_size=224, mean=[123.68, 116.78, 103.94], std=[1, 1, 1]
+            ),
+            memory_bytes=47 << 20,
+            default=True,
+            card=CARD,
+        ),
+        embedder_pb2.ModelInfo(
+            spec=common_pb2.SpaceSpec(space="clip", dimension=512, accepts_text=True, model="dual-encoder"),
+            unavailable_reason="no weights of clip; `vitrine models pull` fetches them",
+            default=True,
+            card="# clip\n\nPhotos and words in one space.\n",
+        ),
+    ]
+
+
+def _replica(
+    shard: int, target: str, state: status_pb2.ReplicaState.ValueType, *, lag: int, in_hand: int = 0
+) -> status_pb2.ReplicaStatus:
+    return status_pb2.ReplicaStatus(
+        set="shards",
+        in_use=True,
+        shard=shard,
+        target=target,
+        state=state,
+        revision=1042 - lag,
+        lag=lag,
+        in_hand=in_hand,
+        products=3300 + shard,
+        rows=3480 + shard,
+        memory_bytes=22 << 20,
+        index_kinds=["sq8"],
+    )
 
 
 def _place(page_token: str) -> int:
@@ -475,10 +688,16 @@ def _holds(product: catalog_pb2.Product, condition: common_pb2.Condition) -> boo
     return any(value in wanted for value in values)
 
 
-def _facet(name: str, passing: list[catalog_pb2.Product]) -> common_pb2.Facet:
-    counts = Counter(value.text for product in passing for value in _values(product, name))
-    values = [
-        common_pb2.FacetValue(value=common_pb2.AttributeValue(text=text), count=count)
-        for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    return common_pb2.Facet(attribute=name, values=values)
+def _facet(name: str, counted: list[catalog_pb2.Product]) -> common_pb2.Facet:
+    values = [value for product in counted for value in _values(product, name)]
+    texts = Counter(value.text for value in values if value.HasField("text"))
+    numbers = Counter(value.number for value in values if value.HasField("number"))
+    facet = common_pb2.Facet(attribute=name)
+    for text, count in sorted(texts.items(), key=lambda item: (-item[1], item[0])):
+        facet.values.add(value=common_pb2.AttributeValue(text=text), count=count)
+    for number, count in sorted(numbers.items(), key=lambda item: (-item[1], item[0])):
+        facet.values.add(value=common_pb2.AttributeValue(number=number), count=count)
+    for low, high in pairwise(PRICE_ENDS):
+        if count := sum(numbers[number] for number in numbers if low <= number < high):
+            facet.ranges.add(min=low, max=high, count=count)
+    return facet

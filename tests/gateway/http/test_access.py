@@ -29,8 +29,10 @@ async def test_the_page_pictures_and_probes_need_no_key(gateway: Gateway) -> Non
     """Browsers show no key for pictures, and probes have none."""
     gateway.flows.access.gatekeeper.secret = "s3cret"
     product = gateway.flows.stock[0]
-    for path in ("/", "/openapi.json", "/healthz", "/readyz", product.photos[0].media_path):
-        assert (await gateway.client.get(path)).status_code == 200
+    page = ("/", "/console/", "/docs/", "/favicon.svg", "/app.webmanifest", "/icons/192.png")
+    for path in (*page, "/openapi.json", "/healthz", "/readyz", product.photos[0].media_path):
+        response = await gateway.client.get(path)
+        assert (response.status_code, "www-authenticate" in response.headers) == (200, False), path
 
 
 @pytest.mark.parametrize(

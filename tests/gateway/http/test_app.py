@@ -156,7 +156,7 @@ async def test_catalogues(gateway: Gateway) -> None:
     assert (await gateway.client.get("/v1/catalogs/demo")).json()["catalog"]["product_count"] == "60"
     assert (await gateway.client.get("/v1/catalogs/none")).status_code == 404
     listed = (await gateway.client.get("/v1/catalogs")).json()["catalogs"]
-    assert [catalog["name"] for catalog in listed] == ["catalogs/demo", "catalogs/other"]
+    assert [catalog["name"] for catalog in listed] == ["catalogs/demo", "catalogs/other", "catalogs/new"]
 
 
 async def test_products_are_listed_read_and_deleted(gateway: Gateway) -> None:
@@ -262,9 +262,15 @@ async def test_the_page_brings_everything_itself(gateway: Gateway) -> None:
     """The page has a strict policy, no inline script or style, and names no other host."""
     response = await gateway.client.get("/")
     assert response.headers["content-type"].startswith("text/html")
-    policy = response.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
+    policy = response.headers["content-security-policy"].split("; ")
+    assert {
+        "default-src 'none'",
+        "script-src 'self'",
+        "img-src 'self' blob:",
+        "manifest-src 'self'",
+        "require-trusted-types-for 'script'",
+    } <= set(policy)
+    assert not [directive for directive in policy if "unsafe" in directive or "data:" in directive]
     for path in ("/", "/docs/"):
         text = (await gateway.client.get(path)).text
         assert "://" not in text
@@ -273,11 +279,20 @@ async def test_the_page_brings_everything_itself(gateway: Gateway) -> None:
         assert "<script>" not in text
 
 
+async def test_the_page_may_use_the_camera_and_the_clipboard_alone(gateway: Gateway) -> None:
+    """Of a device's powers the page has those that it uses, and no window of another site reaches it."""
+    headers = (await gateway.client.get("/")).headers
+    allowed = dict(rule.split("=") for rule in headers["permissions-policy"].split(", "))
+    assert {name for name, origins in allowed.items() if origins == "(self)"} == {"camera", "clipboard-write"}
+    assert {origins for name, origins in allowed.items() if name in {"geolocation", "microphone"}} == {"()"}
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+
+
 async def test_the_page_is_asked_after_each_time(gateway: Gateway) -> None:
     """The page's files are revalidated, and not sent again when they are the same."""
-    first = await gateway.client.get("/app.js")
+    first = await gateway.client.get("/favicon.svg")
     assert first.headers["cache-control"] == "no-cache"
-    again = await gateway.client.get("/app.js", headers={"if-none-match": first.headers["etag"]})
+    again = await gateway.client.get("/favicon.svg", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["cache-control"] == "no-cache"
 

@@ -12,7 +12,16 @@ from services.gateway.http import openapi, problems
 from services.gateway.http.bodies.base import Model
 from services.gateway.http.bodies.common import Empty
 from services.gateway.http.bodies.search import SearchOptions, SearchRequest
-from vitrine.v1 import access_pb2, catalog_pb2, common_pb2, queries_pb2, search_pb2, vectorsearch_pb2
+from vitrine.v1 import (
+    access_pb2,
+    catalog_pb2,
+    common_pb2,
+    embedder_pb2,
+    queries_pb2,
+    search_pb2,
+    status_pb2,
+    vectorsearch_pb2,
+)
 
 PATH_FIELDS = {
     "SearchRequest": {"catalog"},
@@ -27,7 +36,10 @@ WITHOUT_MESSAGE = {SearchOptions, Empty}
 def described() -> list[tuple[type[Model], Descriptor]]:
     """Every model with the message of its name."""
     messages: dict[str, Descriptor] = {}
-    for module in (common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2, queries_pb2, access_pb2):
+    for module in (
+        *(common_pb2, catalog_pb2, search_pb2, vectorsearch_pb2),
+        *(queries_pb2, access_pb2, embedder_pb2, status_pb2),
+    ):
         messages |= module.DESCRIPTOR.message_types_by_name
     return [(model, messages[model.__name__]) for model in openapi.models() if model not in WITHOUT_MESSAGE]
 
@@ -69,6 +81,7 @@ def test_a_search_becomes_its_proto() -> None:
         },
         "k": 5,
         "facets": ["gender"],
+        "disjunctive_facets": True,
         "min_revision": "12",
         "max_staleness": "2.5s",
         "group_by": {"attribute": "brand", "size": 2},
@@ -88,6 +101,7 @@ def test_a_search_becomes_its_proto() -> None:
     assert getattr(second, "in").values[0].text == "Red"
     assert second.negated
     assert (message.k, list(message.facets), message.min_revision) == (5, ["gender"], 12)
+    assert message.disjunctive_facets
     assert message.max_staleness.ToTimedelta() == timedelta(seconds=2.5)
     assert (message.group_by.attribute, message.group_by.size) == ("brand", 2)
     assert (message.diversity, message.min_similarity) == (0.25, 40)

@@ -14,13 +14,14 @@ from services.gateway.http import arguments, create_app, examples, openapi, page
 from services.gateway.http.bodies.base import Model
 from services.mesh import names
 from tests.gateway.http.fakes import Flows, HttpSettings, Media
-from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2
+from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2, status_pb2
 
 SERVICES = (
     search_pb2.DESCRIPTOR.services_by_name["SearchService"],
     catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
     queries_pb2.DESCRIPTOR.services_by_name["QueryService"],
     access_pb2.DESCRIPTOR.services_by_name["AccessService"],
+    status_pb2.DESCRIPTOR.services_by_name["StatusService"],
 )
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from services.mesh import names
 from services.mesh.errors import InvalidArgument
 from vitrine.catalogs.folder import CatalogFolder
 from vitrine.catalogs.rows import MAX_PHOTOS, CatalogRow, RowProblem, product_id
@@ -202,11 +203,12 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         CatalogFolder(tmp_path)
 
 
-@given(st.text(min_size=1))
+@given(st.one_of(st.sampled_from([".", ".."]), st.text(min_size=1)))
 def test_every_text_has_an_id(text: str) -> None:
     """An id that is allowed stays, anything else is given one that is, the same each time."""
     identifier = product_id(text)
     assert identifier == product_id(identifier) == product_id(text)
+    assert names.check_product_id(identifier, "id") == identifier
 
 
 @given(st.lists(st.text("aA-/ ~.", min_size=1), min_size=2, max_size=8, unique=True))

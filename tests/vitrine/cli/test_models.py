@@ -62,6 +62,21 @@ def test_models_and_the_spaces_they_make_are_told(models_dir: Path, monkeypatch:
     assert (verified.exit_code, "ok" in verified.stdout) == (0, True)
 
 
+def test_a_card_is_shown(models_dir: Path, tmp_path: Path) -> None:
+    """The card of a space is Markdown where it is piped, JSON on demand, and there without weights too."""
+    asked = ["models", "show", "clip", "--models-dir"]
+    shown = CliRunner().invoke(app, [*asked, str(models_dir)]).stdout
+    assert shown.startswith("# CLIP")
+    found = json.loads(CliRunner().invoke(app, [*asked, str(models_dir), "--json"]).stdout)
+    assert (found["space"], found["card"]) == ("clip", shown)
+    bare = CliRunner().invoke(app, [*asked, str(tmp_path)])
+    assert bare.stdout.startswith("# CLIP")
+    assert "vitrine models pull" in bare.stderr
+    unknown = CliRunner().invoke(app, ["models", "show", "clap"])
+    assert unknown.exit_code != 0
+    assert "resnet50, triplet, colour, clip" in unknown.stderr
+
+
 def test_a_head_of_another_trunk_fails_verification(models_dir: Path, tmp_path: Path) -> None:
     """Files that are whole but do not fit each other are no models, and the way out is not cut off."""
     for name in ("resnet50", "minilm", "clip"):

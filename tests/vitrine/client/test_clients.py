@@ -27,6 +27,7 @@ from services.mesh.errors import (
 from tests.vitrine.fake_gateway import BAD_PHOTO, FakeGateway
 from vitrine import AsyncClient, Client, Photo, Product, SearchResults
 from vitrine.client.operations import Timeouts
+from vitrine.client.results import Facet, FacetRange
 from vitrine.v1 import queries_pb2
 
 PRODUCTS = [Product(f"a{i}", f"Shirt {i}", photos=[Photo(content=b"jpeg%d" % i)]) for i in range(5)]
@@ -78,7 +79,7 @@ def test_results_tell_how_they_came_about(gateway: FakeGateway) -> None:
         "visual.clip",
     )
     assert (results.degraded, results.cache, results.stages) == (("ranker",), "miss", {"search": 1.5})
-    assert results.facets[0].counts == (("Red", 5),)
+    assert results.facets[0] == Facet("colour", (("Red", 5),), (FacetRange(30, 50, 5),))
     assert results.took_ms > 0
 
 

@@ -25,6 +25,7 @@ def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
             "profile": "clip",
             "explain": True,
             "facets": ["gender"],
+            "disjunctive_facets": True,
             "page_token": "t",
             "min_revision": 4,
             "max_staleness_s": 0.5,
@@ -48,6 +49,7 @@ def test_every_argument_reaches_the_request(tmp_path: Path) -> None:
     assert request.parts[3].weight == -0.5
     assert request.filter.all_of[0].any_of[0].range.max == 5
     assert (request.k, request.profile, request.explain, request.facets[:]) == (7, "clip", True, ["gender"])
+    assert request.disjunctive_facets
     assert (request.page_token, request.min_revision, request.refuse_partial) == ("t", 4, True)
     assert request.max_staleness.ToNanoseconds() == 500_000_000
     assert (request.group_by.attribute, request.group_by.size) == ("brand", 2)

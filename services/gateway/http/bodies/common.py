@@ -126,11 +126,27 @@ class FacetValue(Model):
     count: Int64 = Field(description="Products with it.")
 
 
+class FacetRange(Model):
+    """How many products have a number in a range.
+
+    Ends are 0, and 1, 1.5, 2, 3, 5 and 7 times a power of ten.
+    """
+
+    min: Double = Field(description="Lower end, which belongs to it.", examples=[30])
+    max: Double = Field(
+        description="Upper end, which does not. Both are 0 where 0 alone is counted.", examples=[50]
+    )
+    count: Int64 = Field(description="Products with a number in it.")
+
+
 class Facet(Model):
     """How often each value of an attribute occurs among the products that pass the filter."""
 
     attribute: str
     values: list[FacetValue] = Field(description="The most frequent first, at most 100.")
+    ranges: list[FacetRange] = Field(
+        description="How its numbers are spread: the smallest range first, none that is empty."
+    )
 
 
 class StageTiming(Model):

@@ -58,6 +58,11 @@ class SearchOptions(Model):
     facets: Several[str] | None = Field(
         None, max_length=16, description="Attributes to count, at most 16.", examples=[["colour"]]
     )
+    disjunctive_facets: bool | None = Field(
+        None,
+        description="Count each facet as if the filter did not test its attribute, so that its other values "
+        "can be chosen beside those that are.",
+    )
     min_revision: Int64 | None = Field(None, description="See every write up to this revision.")
     max_staleness: Seconds | None = Field(
         None, description="How old a cached answer may be; `2s` when absent."

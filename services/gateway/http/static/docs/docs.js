@@ -1,6 +1,6 @@
 // Lists the operations of /openapi.json.
 
-import { byId, element } from "/dom.js";
+import { byId, element } from "/js/dom.js";
 
 const description = await (await fetch("/openapi.json")).json();
 

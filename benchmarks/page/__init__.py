@@ -1,0 +1,1 @@
+"""What a visitor of the page feels, measured in a real browser."""

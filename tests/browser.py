@@ -1,0 +1,52 @@
+"""Headless Chromium, and what every test holds of a page that it visits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+
+CHROMIUM = "/usr/bin/chromium"
+
+# Machines stall: what has not come by then does not come.
+WAIT_MS = 60_000
+
+
+@contextlib.asynccontextmanager
+async def launched() -> AsyncIterator[Browser]:
+    """A browser, until the block ends."""
+    expect.set_options(timeout=WAIT_MS)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def visitor(browser: Browser, url: str, *, locale: str = "en-GB") -> AsyncIterator[BrowserContext]:
+    """A visitor of the site at `url`, who has never been there before."""
+    context = await browser.new_context(base_url=url, locale=locale)
+    context.set_default_timeout(WAIT_MS)
+    yield context
+    await context.close()
+
+
+@contextlib.asynccontextmanager
+async def watched(context: BrowserContext, url: str) -> AsyncIterator[Page]:
+    """An empty page; what it writes to the console, and what it asks of others than `url`, fails the test."""
+    problems: list[str] = []
+    requested: list[str] = []
+    page = await context.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if is_problem(line) else None)
+    page.on("request", lambda request: requested.append(request.url))
+    yield page
+    await page.close()
+    assert problems == []
+    assert [asked for asked in requested if not asked.startswith((url, "blob:"))] == []
+
+
+def is_problem(line: ConsoleMessage) -> bool:
+    """Whether a line of the console is the page's fault; a refused request is told by the browser itself."""
+    return line.type in {"error", "warning"} and not line.text.startswith("Failed to load resource")

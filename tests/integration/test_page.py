@@ -189,13 +189,14 @@ async def test_the_score_is_explained(page: Page) -> None:
     badge = await badges(page).first.inner_text()
     await page.get_by_role("button", name="Why ").first.click()
     panel = page.get_by_role("dialog")
-    await expect(panel).to_contain_text("Similarity {} of 100: {}".format(*badge.split()))
-    terms = await panel.locator(".term dd:nth-of-type(1)").all_inner_texts()
-    total = await panel.locator(".total span").last.inner_text()
+    await expect(panel).to_contain_text(f"Similarity {badge.split()[0]} of 100.")
+    await panel.get_by_text("The numbers behind it").click()
+    terms = await panel.locator(".numbers tbody td:last-child").all_inner_texts()
+    total = await panel.locator(".numbers tfoot td").inner_text()
     assert len(terms) > 1
     # Each of them is rounded to two decimals.
     assert sum(map(float, terms)) == pytest.approx(float(total), abs=0.005 * (len(terms) + 1))
-    await expect(panel).to_contain_text("What your search was taken for")
+    await expect(panel).to_contain_text("What we understood of your search")
     await page.keyboard.press("Escape")
     await expect(panel).to_have_count(0)
 
@@ -297,9 +298,9 @@ async def test_the_page_speaks_german(page: Page) -> None:
     await expect(badges(page).first).to_have_text(re.compile("^[0-9]+ (hoch|mittel|gering)$"))
     assert await titles(page) == found
     await page.get_by_role("button", name="Warum").first.click()
-    await expect(page.get_by_role("dialog").locator(".total span").last).to_have_text(
-        re.compile("^[0-9],[0-9]{2}$")
-    )
+    panel = page.get_by_role("dialog")
+    await panel.get_by_text("Die Zahlen dahinter").click()
+    await expect(panel.locator(".numbers tfoot td")).to_have_text(re.compile("^[0-9],[0-9]{2}$"))
 
 
 async def test_pictures_lie_within_their_frames(page: Page, drawn: Shop) -> None:

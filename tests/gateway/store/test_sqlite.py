@@ -117,7 +117,7 @@ async def test_a_writer_that_fails_is_told(store: SqliteStore, monkeypatch: pyte
 
 
 _WRITER = """
-import asyncio, sys
+import asyncio, structlog, sys
 from pathlib import Path
 from services.gateway.store.database import SqliteDatabase
 from services.gateway.store.log import ChangeLog, Write
@@ -138,6 +138,8 @@ async def main():
     async with log.running(lambda: None):
         await asyncio.gather(*(write(log, f"{sys.argv[2]}-{i}") for i in range(8)))
 
+# Lines of the log would stand among what is acknowledged.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 asyncio.run(main())
 """
 
@@ -202,6 +204,8 @@ async def main():
     async with log.running(lambda: None):
         await log.write(Write((ProductChange("shop", "a", b"", None),)))
 
+# Lines of the log would stand among what is acknowledged.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 asyncio.run(main())
 """
 

@@ -1,3 +1,5 @@
+"""What the header is there for on every page."""
+
 from __future__ import annotations
 
 import pytest

@@ -204,8 +204,6 @@ async def main():
     async with log.running(lambda: None):
         await log.write(Write((ProductChange("shop", "a", b"", None),)))
 
-# Lines of the log would stand among what is acknowledged.
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 asyncio.run(main())
 """
 

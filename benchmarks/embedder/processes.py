@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,6 +26,9 @@ from benchmarks.embedder.callers import Failed, HttpCaller, http_get
 from services.mesh.channel import connect
 
 HOST = "127.0.0.1"
+
+# Below those that the kernel gives to who connects.
+_PORTS = 20_000, 31_000
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT_S = 180.0
@@ -83,10 +87,12 @@ async def peer(
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, nor gets from the kernel before it is used."""
+    while True:
+        port = random.randrange(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.embedder.callers import Failed, HttpCaller, http_get
 from services.mesh.channel import connect
+from vitrine.supervisor import ports
 
 HOST = "127.0.0.1"
 
@@ -90,8 +90,7 @@ def free_port() -> int:
     """A port that nobody listens on, nor gets from the kernel before it is used."""
     while True:
         port = random.randrange(*_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
+        if ports.is_free(port, host=HOST):
             return port
 
 

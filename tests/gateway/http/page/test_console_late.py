@@ -47,13 +47,19 @@ async def test_a_view_that_was_left_shows_nothing_more(page: Page) -> None:
     await expect(page.get_by_role("heading", name="Bring in products")).to_be_visible()
 
 
-async def test_a_view_that_was_left_tells_nothing_more(page: Page) -> None:
-    """A failure that comes late does not stand above another view."""
+async def files_held_back(page: Page) -> list[Route]:
+    """Choose a file to import; looking at it waits for what is held back."""
     await page.goto("/console/?catalog=demo#import")
     held = await hold_back(page, "**/columns.json")
     await page.get_by_label("Choose files").set_input_files(
         [file_of(drawn("shoes", "red"), "shoe.png", "image/png")]
     )
+    return held
+
+
+async def test_a_view_that_was_left_tells_nothing_more(page: Page) -> None:
+    """A failure that comes late does not stand above another view."""
+    held = await files_held_back(page)
     await open_view(page, "Models", "resnet50")
     async with page.expect_event("requestfailed"):
         await held[0].abort()
@@ -63,11 +69,7 @@ async def test_a_view_that_was_left_tells_nothing_more(page: Page) -> None:
 
 async def test_files_that_are_open_late_stay_in_their_view(page: Page) -> None:
     """Who goes on to another view while files are looked at keeps that view."""
-    await page.goto("/console/?catalog=demo#import")
-    held = await hold_back(page, "**/columns.json")
-    await page.get_by_label("Choose files").set_input_files(
-        [file_of(drawn("shoes", "red"), "shoe.png", "image/png")]
-    )
+    held = await files_held_back(page)
     await open_view(page, "Models", "resnet50")
     await let_go(page, held)
     await expect(page.locator(".import-step")).to_have_count(0)

@@ -3,7 +3,7 @@
 import { element } from "/js/dom.js";
 import { fixed, t } from "/js/messages.js";
 import { rounded } from "/js/product/shares.js";
-import { termBasis, termTitle } from "/js/product/terms.js";
+import { strongestFirst, termBasis, termTitle } from "/js/product/terms.js";
 
 const DIGITS = 2;
 const written = (value) => fixed(value, DIGITS);
@@ -22,7 +22,7 @@ function row(term, contribution) {
 /** The terms with value, weight and contribution, which add up to the score; null where the server told none. */
 export function numbers({ terms, similarity }) {
   if (!terms?.length) return null;
-  const ordered = [...terms].sort((one, other) => other.contribution - one.contribution);
+  const ordered = strongestFirst(terms);
   const contributions = rounded(ordered.map(({ contribution }) => contribution), DIGITS);
   const score = written(contributions.reduce((sum, one) => sum + one, 0));
   return element(

@@ -3,7 +3,7 @@
 import { element } from "/js/dom.js";
 import { percent, t } from "/js/messages.js";
 import { rounded } from "/js/product/shares.js";
-import { termTitle } from "/js/product/terms.js";
+import { strongestFirst, termTitle } from "/js/product/terms.js";
 
 // What counts less is no reason to anybody.
 const LEAST_SHARE = 0.02;
@@ -25,7 +25,7 @@ function reason(term, share, said) {
 /** The reasons, the strongest first, whose percentages add up to 100; a sentence where the server told no terms. */
 export function reasons({ terms }) {
   if (!terms?.length) return element("p", { className: "quiet" }, t("why.score.none"));
-  const ordered = [...terms].sort((one, other) => other.contribution - one.contribution);
+  const ordered = strongestFirst(terms);
   const inFavour = ordered.filter(({ contribution }) => contribution > 0);
   const whole = inFavour.reduce((sum, { contribution }) => sum + contribution, 0);
   const shareOf = ({ contribution }) => (whole ? Math.abs(contribution) / whole : 1);

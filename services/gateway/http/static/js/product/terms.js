@@ -8,6 +8,9 @@ function keyOf({ name }) {
   return name.startsWith("visual.") ? "term.visual.other" : "term.other";
 }
 
+/** Terms in the order of what they contribute. */
+export const strongestFirst = (terms) => [...terms].sort((one, other) => other.contribution - one.contribution);
+
 /** A term for shoppers, such as "Similar cut and details". */
 export const termTitle = (term) => t(`${keyOf(term)}.title`);
 

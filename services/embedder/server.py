@@ -21,6 +21,7 @@ from services.mesh.batching.admission import AdmissionLimits
 from services.mesh.batching.call import Priority
 from services.mesh.errors import InvalidArgument, VitrineError
 from services.mesh.fetch.fetching import Fetcher, FetchLimits
+from services.mesh.metrics import process_age_s
 from services.mesh.pictures.decoding import ImageLimits
 from services.mesh.server import Host
 from services.mesh.stages import StageClock
@@ -128,6 +129,7 @@ async def serve(settings: EmbedderSettings, engine_type: Callable[..., Engine] =
     stages.declare(("fetch", "decode", "queue", "forward"))
     directories = [path.expanduser() for path in (settings.models_dir, *settings.more_models_dirs)]
     engine = await asyncio.to_thread(engine_type, *directories, device=settings.device, dtype=settings.dtype)
+    metrics.declare(space.name for space in engine.spaces)
     for space in engine.spaces:
         if space.default:
             metrics.SPACE_AVAILABLE.labels(space.name).set(not space.unavailable_reason)
@@ -160,7 +162,8 @@ async def serve(settings: EmbedderSettings, engine_type: Callable[..., Engine] =
     # What is loaded now stays: the collector need not look at it again and again while callers wait.
     gc.collect()
     gc.freeze()
-    await host.serving()
+    host.serving()
+    metrics.STARTUP_SECONDS.set(process_age_s())
     host.run_beside(watch(host, pipeline.stages))
     await host.wait()
     pipeline.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.mesh import stages
+from services.mesh import profiles, stages
 
 CACHE = Counter("vitrine_gateway_cache", "Searches by where their answer came from.", ["outcome"])
 CACHE_LOOKUPS = Counter(
@@ -32,7 +32,13 @@ QUERY_LOG = Counter(
 )
 ACCESS_REFUSED = Counter("vitrine_gateway_access_refused", "Requests that were not let in.", ["reason"])
 DEGRADED = Counter("vitrine_gateway_degraded", "Answers that are less than they could be.", ["reason"])
-ZERO_RESULTS = Counter("vitrine_gateway_zero_results", "Searches without a hit.")
+SEARCHES = Counter(
+    "vitrine_gateway_searches",
+    "Answered searches by the kind of query: `image`, `text`, `product`, `vector`, `mixed` of several kinds.",
+    ["kind", "profile"],
+)
+ZERO_RESULTS = Counter("vitrine_gateway_zero_results", "Searches without a hit, by kind of query.", ["kind"])
+HITS = Counter("vitrine_gateway_hits", "Hits that were given, by the band of their similarity.", ["band"])
 UPSERTS = Counter("vitrine_gateway_upserts", "Products that were given to be written.", ["outcome"])
 NEAR_DUPLICATES = Counter(
     "vitrine_gateway_near_duplicates", "Products that were written and show the same as others."
@@ -59,9 +65,17 @@ REPLICAS_SET_ASIDE = Counter(
 REPLICAS = Gauge(
     "vitrine_gateway_replicas", "Replicas by what they last told of themselves.", ["set", "state"]
 )
+SHARD_REPLICAS = Gauge(
+    "vitrine_gateway_shard_replicas_caught_up",
+    "Replicas of a shard that answer and have been at the feed's head since they started.",
+    ["set", "shard"],
+)
 SHARD_SET_IN_USE = Gauge("vitrine_gateway_shard_set_in_use", "1 for the set that searches go to.", ["set"])
 
+KINDS = ("image", "text", "product", "vector", "mixed")
+BANDS = ("high", "medium", "low")
 SEARCH_STAGES = ("embed", "vectors", "search", "rank", "metadata")
+WRITE_PREFIX = "write_"
 WRITE_STAGES = ("fetch", "embed", "media", "classify", "duplicates", "commit")
 
 
@@ -84,6 +98,11 @@ def declare() -> None:
         "RATE_LIMITED",
     ):
         ACCESS_REFUSED.labels(reason)
+    for kind in KINDS:
+        SEARCHES.labels(kind, profiles.DEFAULT)
+        ZERO_RESULTS.labels(kind)
+    for band in BANDS:
+        HITS.labels(band)
     for reason in ("ranker", "metadata", "shard", "semantics", "diversity"):
         DEGRADED.labels(reason)
     for outcome in ("written", "unchanged", "failed"):
@@ -92,4 +111,5 @@ def declare() -> None:
         HEDGES.labels(outcome)
     for reason in ("away", "behind"):
         FAILOVERS.labels(reason)
-    stages.declare((*SEARCH_STAGES, *WRITE_STAGES))
+    stages.declare(SEARCH_STAGES)
+    stages.declare(WRITE_STAGES, prefix=WRITE_PREFIX)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -14,7 +15,8 @@ import grpc.aio
 import structlog
 
 from services.gateway import metrics, upstream
-from services.mesh import channel
+from services.gateway.settings import MAX_REPLICAS
+from services.mesh import channel, resolving
 from services.mesh.backoff import Backoff
 from services.mesh.channel import Connect
 from vitrine.v1 import vectorsearch_pb2, vectorsearch_pb2_grpc
@@ -63,14 +65,16 @@ class Rpc(Generic[Request, Response]):
 
 
 class Replica:
-    """One process that serves a shard, at `target`.
+    """One process that serves a shard, at `target`; see `channel.connect` for `server_name`.
 
     `revision` is the last one it told of, `highest` the highest ever, `in_hand` how many calls it is at.
     `told` is what it said when it last answered a look, None when it never has; it is silent when it took too
     long to tell anything when it was last looked at.
     """
 
-    def __init__(self, target: str, place: Place, connect: Connect = channel.connect) -> None:
+    def __init__(
+        self, target: str, place: Place, connect: Connect = channel.connect, *, server_name: str = ""
+    ) -> None:
         self.target = target
         self.state = State.UNKNOWN
         self.is_silent = False
@@ -83,12 +87,25 @@ class Replica:
         self._aside_until_s = -math.inf
         self._place = place
         self._backoff = Backoff(initial_s=_ASIDE_FIRST_S, max_s=_ASIDE_MAX_S, jitter=0.2)
-        self._channel = connect(target)
+        self._idle = asyncio.Event()
+        self._channel = connect(target, server_name=server_name)
         self._stub = vectorsearch_pb2_grpc.VectorSearchServiceStub(self._channel)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
+
+    async def leave(self) -> None:
+        """Close the connection once no call is in hand, or at once when cancelled; none may begin any more.
+
+        What was chosen for a call a moment ago is at work by the time that a task which does this begins.
+        """
+        try:
+            while self.in_hand:
+                self._idle.clear()
+                await self._idle.wait()
+        finally:
+            await self.close()
 
     async def ask(self, rpc: Rpc[Request, Response], request: Request, *, timeout_s: float) -> Response:
         """Call an RPC; raises as `upstream.ask`."""
@@ -122,6 +139,8 @@ class Replica:
             yield
         finally:
             self.in_hand -= 1
+            if not self.in_hand:
+                self._idle.set()
 
     @property
     def is_aside(self) -> bool:
@@ -154,12 +173,51 @@ class Replica:
 
 
 class Replicas:
-    """All copies of one shard."""
+    """All copies of one shard: those whose targets are addresses, and those behind `names` as they are found.
+
+    At most MAX_REPLICAS are used.
+    """
 
     def __init__(self, targets: Sequence[str], place: Place, connect: Connect = channel.connect) -> None:
         self.place = place
-        self.all = tuple(Replica(target, place, connect) for target in targets)
+        self.names = tuple(resolving.parsed(target) for target in targets if resolving.is_name(target))
+        self._fixed = tuple(target for target in targets if not resolving.is_name(target))
+        self.all = tuple(Replica(target, place, connect) for target in self._fixed)
+        self._connect = connect
         self._turns = 0
+        # The last revision that those which have left are known to have reflected.
+        self._left_at = 0
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._too_many = 0
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        for replica in self.all:
+            await replica.close()
+
+    def stand_for(self, found: Mapping[str, str]) -> None:
+        """Use these addresses behind the names from now on; `found` has the server's name by its target.
+
+        Those that are not among them any more finish their calls.
+        """
+        stay = [each for each in self.all if each.target in self._fixed or each.target in found]
+        known = {each.target for each in stay}
+        new = [target for target in found if target not in known]
+        room = MAX_REPLICAS - len(stay)
+        self._tell_of_too_many(max(0, len(new) - room))
+        for replica in set(self.all) - set(stay):
+            self._left_at = max(self._left_at, replica.highest)
+            task = asyncio.create_task(replica.leave())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            _log.info("replica left", shard=self.place.shard, target=replica.target)
+        for target in new[:room]:
+            stay.append(Replica(target, self.place, self._connect, server_name=found[target]))
+            _log.info("replica found", shard=self.place.shard, target=target)
+        self.all = tuple(stay)
 
     def next(self, *, besides: Collection[Replica] = ()) -> Replica | None:
         """The one to ask: of those not set aside the one with the fewest calls in hand.
@@ -192,9 +250,13 @@ class Replicas:
 
         One that was started anew may hold next to nothing. Lag after it has caught up is no such thing.
         """
-        return replica.state is not State.CAUGHT_UP and replica.revision < max(
-            each.highest for each in self.all
-        )
+        highest = max((each.highest for each in self.all), default=0)
+        return replica.state is not State.CAUGHT_UP and replica.revision < max(highest, self._left_at)
+
+    def _tell_of_too_many(self, count: int) -> None:
+        if count and count != self._too_many:
+            _log.warning("replicas are not used", shard=self.place.shard, unused=count, most=MAX_REPLICAS)
+        self._too_many = count
 
     def _on_turn(self, replica: Replica) -> Replica:
         self._turns += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -37,6 +39,16 @@ GROUP_DEPTH = 10
 # So many candidates come with a vector when variety is wanted.
 DIVERSE = 200
 MAX_BATCH = 32
+# To look a series up by its labels takes as long as to count in ten.
+_HITS = {
+    band: metrics.HITS.labels(name)
+    for band, name in (
+        (search_pb2.BAND_LOW, "low"),
+        (search_pb2.BAND_MEDIUM, "medium"),
+        (search_pb2.BAND_HIGH, "high"),
+    )
+}
+_searches = functools.cache(metrics.SEARCHES.labels)
 # So many searches of a batch are worked on at once, so that others are not kept waiting by one caller.
 MAX_AT_ONCE = 8
 
@@ -127,7 +139,7 @@ class SearchFlow:
         response.cache = outcome
         response.query_id = secrets.token_hex(8)
         await self._add_metadata(wanted, response)
-        _count(response)
+        _count(wanted, response)
         latency_ms = (time.perf_counter() - began_s) * 1e3
         self._query_log.record(wanted.catalog, record_of(wanted, response, latency_ms=latency_ms))
         return response
@@ -325,10 +337,20 @@ def _product_id(hit: search_pb2.Hit) -> str:
     return hit.product.name.rpartition("/")[2]
 
 
-def _count(response: search_pb2.SearchResponse) -> None:
+def _kind(wanted: Query) -> str:
+    """What a query is made of, `mixed` where that is of several kinds."""
+    sources = {part.WhichOneof("source") or "" for part in wanted.parts}
+    return sources.pop() if len(sources) == 1 else "mixed"
+
+
+def _count(wanted: Query, response: search_pb2.SearchResponse) -> None:
+    kind = _kind(wanted)
+    _searches(kind, wanted.profile.name).inc()
     outcome = search_pb2.CacheOutcome.Name(response.cache).removeprefix("CACHE_OUTCOME_").lower()
     metrics.CACHE.labels(outcome).inc()
     for reason in response.degraded:
         metrics.DEGRADED.labels(reason.partition(":")[0]).inc()
     if not response.hits:
-        metrics.ZERO_RESULTS.inc()
+        metrics.ZERO_RESULTS.labels(kind).inc()
+    for band, hits in Counter(hit.band for hit in response.hits).items():
+        _HITS[band].inc(hits)

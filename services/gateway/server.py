@@ -230,13 +230,13 @@ class _Feed(catalog_pb2_grpc.FeedServiceServicer):
 
 async def main(settings: GatewaySettings) -> None:
     """Run the gateway, gRPC and HTTP in one loop, until told to stop."""
-    host = Host(settings, "gateway")
+    host = Host(settings, "gateway", is_edge=True)
     if settings.role == "feed":
         async with founded(settings, on_failure=host.stop) as foundation:
             admit(host, foundation.access)
             add_feed(host, foundation.feed)
             await host.start()
-            await host.serving()
+            host.serving()
             await host.wait()
         return
     async with assembled(settings, on_failure=host.stop) as gateway:
@@ -246,5 +246,5 @@ async def main(settings: GatewaySettings) -> None:
             add_feed(host, gateway.feed)
         await host.start()
         host.run_beside(serve(settings, gateway))
-        await host.serving()
+        host.serving()
         await host.wait()

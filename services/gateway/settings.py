@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
+from services.mesh import resolving
 from services.mesh.settings import Port, ServiceSettings
 
 MAX_SHARDS = 64
@@ -39,7 +40,8 @@ class GatewaySettings(ServiceSettings):
     ranker: str = Field("127.0.0.1:50053", description="Where the ranker is.")
     shards: str = Field(
         "127.0.0.1:50060",
-        description="Where the shards are, in order, separated by commas; replicas of a shard by `|`.",
+        description="Where the shards are, in order, separated by commas; replicas of a shard by `|`."
+        " `dns:///name:port` stands for a replica at every address that the name has.",
     )
     next_shards: str = Field(
         "",
@@ -201,6 +203,9 @@ class GatewaySettings(ServiceSettings):
             raise ValueError(f"names more than {MAX_REPLICAS} replicas of a shard")
         if len(set(named)) < len(named):
             raise ValueError("names a target twice")
+        for target in named:
+            if resolving.is_name(target):
+                resolving.parsed(target)
         return value
 
     @model_validator(mode="after")

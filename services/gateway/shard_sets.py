@@ -52,7 +52,13 @@ class ShardSet:
         states = Counter(replica.state for replica in replicas)
         for state in State:
             metrics.REPLICAS.labels(self.name, state.value).set(states[state])
-        return {replica: status for replica, status in zip(replicas, told, strict=True) if status is not None}
+        found = {
+            replica: status for replica, status in zip(replicas, told, strict=True) if status is not None
+        }
+        for number, shard in enumerate(self.shards):
+            caught_up = sum(replica in found and found[replica].caught_up for replica in shard.all)
+            metrics.SHARD_REPLICAS.labels(self.name, str(number)).set(caught_up)
+        return found
 
     async def holds(self, revision: int) -> bool:
         """Whether all replicas that answer now reflect a revision, and every shard has one that does."""
@@ -102,8 +108,8 @@ class ShardSets:
     async def close(self) -> None:
         """Close all connections."""
         for each in self._by_preference:
-            for replica in each.replicas:
-                await replica.close()
+            for shard in each.shards:
+                await shard.close()
 
     async def watch(self) -> None:
         """Check every PERIOD_S; endless."""
@@ -135,7 +141,8 @@ class ShardSets:
 async def _look(replica: Replica) -> Status | None:
     asked_at_s = time.monotonic()
     try:
-        status = await replica.look(timeout_s=LOOK_TIMEOUT_S)
+        with replica.at_work():
+            status = await replica.look(timeout_s=LOOK_TIMEOUT_S)
     except Unavailable as error:
         replica.is_silent = isinstance(error.__cause__, DeadlineExceeded)
         # One that is slow to tell may have much to do; calls find out whether it answers.

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import structlog
 
 from services.gateway import candidates
+from services.gateway.discovery import Discovery, Resolve
 from services.gateway.replicas import Replicas, Request, Response, Rpc
 from services.gateway.shard_calls import NOT_REACHED, Answer, ShardCalls
 from services.gateway.shard_sets import ShardSets
-from services.mesh import channel, deadline
+from services.mesh import channel, deadline, resolving
 from services.mesh.background import beside
 from services.mesh.buckets import bucket_of, shard_of
 from services.mesh.channel import Connect
@@ -69,8 +70,9 @@ class Found:
 class Shards:
     """A client of every shard: `targets` of each one's replicas, shards in order.
 
+    A target is an address or a name (`dns:///shard-0:50060`), which stands for every address behind it.
     `next_targets` are those of another set, to go over to; `head` gives the last revision of the log known,
-    `connect` makes the connections.
+    `connect` makes the connections, `resolve` finds the addresses behind names.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Shards:
         next_targets: Sequence[Sequence[str]] = (),
         head: Callable[[], int] = lambda: 0,
         connect: Connect = channel.connect,
+        resolve: Resolve = resolving.resolve,
     ) -> None:
         self._sets = ShardSets(targets, next_targets, head=head, connect=connect)
+        self._discovery = Discovery([shard for each in self._sets.all for shard in each.shards], resolve)
         self._calls = ShardCalls(timeout_s=timeout_s)
         self._timeout_s = timeout_s
 
@@ -97,11 +101,12 @@ class Shards:
 
     @asynccontextmanager
     async def watched(self, on_failure: Callable[[], None]) -> AsyncIterator[None]:
-        """Watch the replicas meanwhile.
+        """Watch the replicas meanwhile; those behind names have been looked for when this begins.
 
         Should that fail, `on_failure` is called, and leaving raises the cause.
         """
-        async with beside(self._sets.watch, on_failure=on_failure):
+        await self._discovery.look()
+        async with beside(self._sets.watch, self._discovery.watch, on_failure=on_failure):
             yield
 
     async def search(self, request: vectorsearch_pb2.SearchVectorsRequest) -> Found:

@@ -66,7 +66,7 @@ class ProductWriter:
         if (answer := await self._answered(request)) is not None:
             return answer
         batch = Batch(drafts)
-        clock = StageClock()
+        clock = StageClock(prefix=metrics.WRITE_PREFIX)
         for _ in range(MAX_ATTEMPTS):
             record = await living(self._store, catalog)
             # A failure may be this request's own doing, by way of a retry that was quicker.

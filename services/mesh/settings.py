@@ -32,10 +32,36 @@ class ServiceSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: Port = Field(0, description="gRPC port.")
     metrics_port: Port = Field(0, description="Prometheus port; 0 turns metrics off.")
+    health_port: Port = Field(
+        0,
+        description="Plaintext gRPC port with nothing but the health service, for probes that have no"
+        " certificate; 0 for none.",
+    )
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="OTLP/gRPC receiver of traces, such as http://otel-collector:4317; no traces without.",
+    )
+    otlp_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities of the receiver's certificate, where that is none of a"
+        " public one.",
+    )
+    trace_sample_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of requests traced where the caller has not decided; else as it says.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe lines logged."
     )
-    max_inflight: int = Field(256, ge=1, le=100_000, description="RPCs handled at once; more are refused.")
+    max_inflight: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="Calls handled at once, of gRPC and of HTTP each; more are refused.",
+    )
     max_message_bytes: int = Field(64 << 20, ge=1 << 16, le=1 << 30, description="Largest message received.")
     default_timeout_s: float = Field(30.0, gt=0, le=3600, description="Deadline of a call that states none.")
     max_connection_age_s: float = Field(
@@ -72,6 +98,12 @@ class ServiceSettings(BaseSettings):
             raise ValueError("tls_client_certificate and tls_client_key are given together or not at all")
         if self.tls_client_certificate is not None and self.tls_ca is None:
             raise ValueError("tls_client_certificate needs tls_ca")
+        return self
+
+    @model_validator(mode="after")
+    def _otlp_ca_is_used(self) -> Self:
+        if self.otlp_ca is not None and not self.otlp_endpoint.startswith("https:"):
+            raise ValueError("otlp_ca needs an otlp_endpoint with https")
         return self
 
     def channel_credentials(self) -> grpc.ChannelCredentials | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Histogram
 
+from services.mesh import trace
 from services.mesh.metrics import LATENCY_BUCKETS_S
 from vitrine.v1 import common_pb2, status_pb2
 
@@ -19,6 +21,8 @@ MAX_STAGES = 64
 _STAGE_SECONDS = Histogram(
     "vitrine_stage_seconds", "Time spent in one stage of a request.", ["stage"], buckets=LATENCY_BUCKETS_S
 )
+# The histogram looks its labels up under a lock, each time.
+_histogram = functools.cache(_STAGE_SECONDS.labels)
 
 
 class Windows:
@@ -71,10 +75,10 @@ def nearest_rank(ordered: Sequence[float], percent: int) -> float:
 _windows = Windows()
 
 
-def declare(stages: Iterable[str]) -> None:
+def declare(stages: Iterable[str], *, prefix: str = "") -> None:
     """Let the histograms of these stages exist from the start, at zero, and their windows in this order."""
     for stage in stages:
-        _STAGE_SECONDS.labels(stage)
+        _histogram(prefix + stage)
         _windows.open(stage)
 
 
@@ -83,11 +87,36 @@ def latencies() -> list[status_pb2.StageLatency]:
     return _windows.latencies()
 
 
-class StageClock:
-    """Collects the stage timings of one request."""
+def tell(timings: Sequence[common_pb2.StageTiming]) -> None:
+    """Tell the present trace of stages that have just ended, one after another.
 
-    def __init__(self) -> None:
+    For those that a thread has timed which answers many requests at once and knows no trace.
+    """
+    if trace.is_recorded():
+        start_ns = time.time_ns() - sum(int(timing.duration_ms * 1e6) for timing in timings)
+        for timing in timings:
+            start_ns = _tell(timing.stage, start_ns, timing.duration_ms / 1e3)
+
+
+def _tell(name: str, start_ns: int, duration_s: float) -> int:
+    end_ns = start_ns + int(duration_s * 1e9)
+    if span := trace.start("internal", name, start_ns=start_ns):
+        span.end({}, end_ns=end_ns)
+    return end_ns
+
+
+class StageClock:
+    """Collects the stage timings of one request.
+
+    In the histogram its stages have a `prefix`, where other requests have stages of the same names: one that
+    is slow in imports must not look as if it were slow in searches.
+    """
+
+    def __init__(self, *, prefix: str = "") -> None:
+        self._prefix = prefix
         self._durations_s: dict[str, float] = {}
+        # Where the span of a stage begins of which nothing but its duration is known.
+        self._told_until_ns = time.time_ns() if trace.is_recorded() else 0
 
     @property
     def timings(self) -> list[common_pb2.StageTiming]:
@@ -102,12 +131,20 @@ class StageClock:
         """Time what runs inside as the stage `name`."""
         start = time.perf_counter()
         try:
-            yield
+            with trace.start("internal", name) or trace.NO_SPAN:
+                yield
         finally:
-            self.record(name, time.perf_counter() - start)
+            self._add(name, time.perf_counter() - start)
+            if self._told_until_ns:
+                self._told_until_ns = time.time_ns()
 
     def record(self, name: str, duration_s: float) -> None:
-        """Add a stage that was timed elsewhere."""
-        _STAGE_SECONDS.labels(name).observe(duration_s)
+        """Add a stage that was timed elsewhere. In a trace it follows the one before."""
+        self._add(name, duration_s)
+        if self._told_until_ns:
+            self._told_until_ns = _tell(name, self._told_until_ns, duration_s)
+
+    def _add(self, name: str, duration_s: float) -> None:
+        _histogram(self._prefix + name).observe(duration_s)
         _windows.record(name, duration_s)
         self._durations_s[name] = self._durations_s.get(name, 0.0) + duration_s

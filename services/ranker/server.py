@@ -148,5 +148,5 @@ async def main(settings: RankerSettings) -> None:
         lambda server: ranker_pb2_grpc.add_RankerServiceServicer_to_server(servicer, server),
     )
     await host.start()
-    await host.serving()
+    host.serving()
     await host.wait()

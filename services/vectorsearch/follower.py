@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
@@ -49,7 +50,7 @@ class Follower:
         buckets: Sequence[int] = (),
         key: str = "",
         backoff_max_s: float = 5.0,
-        on_caught_up: Callable[[], Awaitable[None]],
+        on_caught_up: Callable[[], None],
     ) -> None:
         self._shard = shard
         self._feed = feed
@@ -64,6 +65,14 @@ class Follower:
         self.feed_revision = shard.revision
         self.caught_up = False
         self.following = False
+        self._at_head_s = time.monotonic()
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since the shard last knew itself at the head of the feed; 0.0 while it does."""
+        if self.following and self.caught_up and self._shard.revision >= self.feed_revision:
+            return 0.0
+        return time.monotonic() - self._at_head_s
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -111,10 +120,12 @@ class Follower:
             self.feed_revision = frame.head_revision
             await self._write(partial(self._apply, frame))
             await self._tell()
+            if self._shard.revision >= frame.head_revision:
+                self._at_head_s = time.monotonic()
             if not self.caught_up and self._shard.revision >= frame.head_revision:
                 self.caught_up = True
                 _log.info("caught up", revision=self._shard.revision)
-                await self._on_caught_up()
+                self._on_caught_up()
 
     async def _scan(self) -> None:
         """Make the shard equal to the present state of the store."""

@@ -13,16 +13,28 @@ from services.vectorsearch.search import PLANS
 from services.vectorsearch.shard import GenerationSize
 
 ROWS = Gauge("vitrine_vectorsearch_rows", "Photos held.")
+DEAD_ROWS = Gauge(
+    "vitrine_vectorsearch_dead_rows", "Rows of products that are gone or were written anew, until compacted."
+)
+COMPACTIONS = Counter("vitrine_vectorsearch_compactions", "Segments that were emptied of what lived in them.")
 PRODUCTS = Gauge("vitrine_vectorsearch_products", "Products held.")
 VECTOR_BYTES = Gauge("vitrine_vectorsearch_vector_bytes", "Bytes of vectors in memory.")
 REVISION = Gauge("vitrine_vectorsearch_revision", "Log revision applied last.")
 LAG_REVISIONS = Gauge("vitrine_vectorsearch_lag_revisions", "Revisions that the feed is ahead.")
+LAG_SECONDS = Gauge(
+    "vitrine_vectorsearch_lag_seconds",
+    "For how long the shard has not known itself at the head of the feed; 0 while it does.",
+)
 FOLLOWING = Gauge("vitrine_vectorsearch_following", "1 while the feed is connected.")
 CHANGES = Counter("vitrine_vectorsearch_changes", "Changes received from the feed.", ["outcome"])
 SEARCHES = Counter("vitrine_vectorsearch_searches", "Searches by plan.", ["plan"])
 ITEMS = ItemMetrics("vitrine_vectorsearch")
 SEARCH = StageMetrics("vitrine_vectorsearch", "threads")
 SNAPSHOTS = Counter("vitrine_vectorsearch_snapshots", "Snapshots written.", ["outcome"])
+SNAPSHOT_AGE_SECONDS = Gauge(
+    "vitrine_vectorsearch_snapshot_age_seconds",
+    "Since the newest snapshot was last known to hold all that there was, or else since the start.",
+)
 SNAPSHOT_SECONDS = Histogram("vitrine_vectorsearch_snapshot_seconds", "Time to write a snapshot.")
 INDEX_RECALL = Gauge(
     "vitrine_vectorsearch_index_recall",
@@ -66,6 +78,7 @@ def indexes(held: Iterable[tuple[str, str, int]]) -> None:
 def state(sizes: list[GenerationSize], *, revision: int, feed_revision: int) -> None:
     """Set what is held and how far it lags."""
     ROWS.set(sum(size.rows for size in sizes))
+    DEAD_ROWS.set(sum(size.dead_rows for size in sizes))
     PRODUCTS.set(sum(size.products for size in sizes))
     VECTOR_BYTES.set(sum(size.memory_bytes for size in sizes))
     REVISION.set(revision)

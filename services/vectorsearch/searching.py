@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from services.mesh import deadline
+from services.mesh import deadline, stages
 from services.mesh.batching.admission import Admission, AdmissionLimits
 from services.mesh.batching.batch_queue import BatchLimits
 from services.mesh.batching.call import Call, Job, Priority
@@ -66,6 +66,7 @@ class Searching:
         for outcome in outcomes:
             if not isinstance(outcome, VitrineError):
                 metrics.SEARCHES.labels(outcome.plan).inc()
+                stages.tell(outcome.stages)
         return outcomes
 
     def close(self) -> None:

@@ -187,7 +187,7 @@ async def main(settings: Settings) -> None:
     # while another thread is busy in it.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     kinds = Kinds.parse(settings.index_kinds, auto_flat_rows=settings.auto_flat_rows, gpus=gpu_count())
-    shard = Shard(precision_of=kinds.precision_of)
+    shard = Shard(precision_of=kinds.precision_of, on_compacted=metrics.COMPACTIONS.inc)
     writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
     lookups = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
     lanes = Lanes(settings.search_threads)
@@ -211,10 +211,10 @@ async def main(settings: Settings) -> None:
     # An empty list asks for all buckets.
     buckets = buckets_of(settings.shard, settings.shards) if settings.shards > 1 else []
 
-    async def caught_up() -> None:
+    def caught_up() -> None:
         # What is held now stays, by the million: the collector need not walk over it again and again.
         gc.freeze()
-        await host.serving()
+        host.serving()
 
     async with channel.connect(settings.feed_target, tls=settings.channel_credentials()) as feed:
         follower = Follower(
@@ -228,6 +228,8 @@ async def main(settings: Settings) -> None:
             backoff_max_s=settings.feed_backoff_max_s,
             on_caught_up=caught_up,
         )
+        metrics.LAG_SECONDS.set_function(lambda: follower.lag_s)
+        metrics.SNAPSHOT_AGE_SECONDS.set_function(lambda: durability.snapshot_age_s)
         servicer = VectorSearchServicer(
             shard,
             follower,
@@ -246,7 +248,7 @@ async def main(settings: Settings) -> None:
         if loaded:
             # What is on disk may be old but is whole, and a shard that lags is better than one that is away.
             gc.freeze()
-            await host.serving()
+            host.serving()
         await asyncio.wrap_future(writer.submit(indexing.look))
         host.run_beside(follower.run())
         host.run_beside(durability.run())

@@ -85,11 +85,16 @@ class Shard:
         *,
         segment_rows: int = SEGMENT_ROWS,
         precision_of: Callable[[str], Precision] = lambda _space: "flat16",
+        on_compacted: Callable[[], None] = lambda: None,
     ) -> None:
-        """`precision_of` tells in what precision the rows of a space are read first."""
+        """`precision_of` tells in what precision the rows of a space are read first.
+
+        `on_compacted` is called by the writer for each segment that was emptied.
+        """
         self.revision = 0
         self._segment_rows = segment_rows
         self._precision_of = precision_of
+        self._on_compacted = on_compacted
         self._lock = SharedLock()
         self._catalogs: dict[str, dict[str, CatalogRows]] = {}
 
@@ -279,7 +284,10 @@ class Shard:
 
     def _compact(self, rows: CatalogRows, segment: Segment) -> bool:
         with self._lock.exclusive():
-            return rows.compact(segment, _COMPACTED_AT_ONCE)
+            emptied = rows.compact(segment, _COMPACTED_AT_ONCE)
+        if emptied:
+            self._on_compacted()
+        return emptied
 
     def _all(self) -> list[CatalogRows]:
         return [rows for _, _, rows in self.all_rows()]

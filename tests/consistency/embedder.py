@@ -62,17 +62,18 @@ class NumberEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         )
 
 
-async def main(port: int, pause_s: float, digests: list[str]) -> None:
-    host = Host(ServiceSettings(port=port, metrics_port=0), "embedder")
-    servicer = NumberEmbedder(digests, pause_s)
+async def serve(settings: ServiceSettings, servicer: NumberEmbedder) -> None:
+    """Be an embedder until told to stop."""
+    host = Host(settings, "embedder")
     host.add(
         embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"],
         lambda server: embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server),
     )
     await host.start()
-    await host.serving()
+    host.serving()
     await host.wait()
 
 
 if __name__ == "__main__":
-    run(main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
+    told = ServiceSettings(port=int(sys.argv[1]), metrics_port=0)
+    run(serve(told, NumberEmbedder(sys.argv[3:], float(sys.argv[2]))))

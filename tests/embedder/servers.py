@@ -48,7 +48,7 @@ async def running(engine: MeanColourEngine) -> AsyncIterator[Running]:
     )
     port = await host.start()
     await pipeline.warm_up()
-    await host.serving()
+    host.serving()
     host.run_beside(watch(host, pipeline.stages))
     async with connect(f"127.0.0.1:{port}") as channel:
         yield Running(channel, embedder_pb2_grpc.EmbedderServiceStub(channel))

@@ -435,7 +435,7 @@ async def hosted(
     host = Host(ServiceSettings(port=0, metrics_port=0, drain_s=0, log_level="ERROR"), name)
     host.add(descriptor, register)
     port = await host.start()
-    await host.serving()
+    host.serving()
     waiting = asyncio.create_task(host.wait())
     try:
         yield f"127.0.0.1:{port}"

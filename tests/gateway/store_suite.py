@@ -11,7 +11,9 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
+from services.gateway import metrics
 from services.gateway.store.interface import (
     Bounds,
     CatalogChange,
@@ -434,6 +436,13 @@ class StoreSuite:
         await log.start()
         assert log.head == 3
         assert set(await contents(store)) == {("shop", "b")}
+
+    async def test_the_head_is_told_from_the_start(self, store: Store) -> None:
+        """A gateway that starts on a catalogue tells its revision before anything is written."""
+        await commit(store, written("a"))
+        metrics.LOG_HEAD.set(0)
+        await ChangeLog(store, keep_entries=100).start()
+        assert REGISTRY.get_sample_value("vitrine_gateway_log_head") == 1
 
     async def test_writes_that_wait_share_an_entry(self, log: ChangeLog, store: Store) -> None:
         """Concurrent writes are few entries, each within its limits and no product twice in one."""

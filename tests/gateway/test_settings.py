@@ -14,6 +14,8 @@ def test_shards_are_a_list_in_order() -> None:
     assert settings.shard_targets == [["a:1", "b:1"], ["a:2"]]
     assert settings.next_shard_targets == [["a:3", "b:3"]]
     assert GatewaySettings.load([]).next_shard_targets == []
+    named = GatewaySettings.load(["--shards", "dns:///a:1|b:1,dns://10.0.0.1/c:1"])
+    assert named.shard_targets == [["dns:///a:1", "b:1"], ["dns://10.0.0.1/c:1"]]
 
 
 def test_the_home_directory_is_meant() -> None:
@@ -31,6 +33,7 @@ def test_the_home_directory_is_meant() -> None:
         (",".join(f"a:{port}" for port in range(65)), "names 65 shards"),
         ("a:0," + "|".join(f"a:{port}" for port in range(1, 10)), "more than 8 replicas"),
         ("a:1|b:1,a:1", "a target twice"),
+        ("dns:///shard-0:1,dns:///shard-1", "dns:///shard-1 is no target"),
     ],
 )
 def test_what_is_no_set_of_shards_names_its_key(

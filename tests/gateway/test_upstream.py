@@ -35,9 +35,9 @@ async def test_a_service_is_well_when_it_says_so(host: Host) -> None:
     port = await host.start()
     async with channel.connect(f"127.0.0.1:{port}") as connection:
         assert await health(connection) == "the embedder answers and cannot do its work for now"
-        await host.serving()
+        host.serving()
         assert not await health(connection)
-        await host.not_serving()
+        host.stuck()
         assert await health(connection)
 
 

@@ -69,9 +69,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(behaviour: Behaviour, **settings: Any) -> AsyncIterator[Running]:
+async def running(behaviour: Behaviour, *, is_edge: bool = False, **settings: Any) -> AsyncIterator[Running]:
     """A serving host whose `Rank`, and whose `Follow` after its first frame, does what `behaviour` does."""
-    host = Host(HostSettings(**{"log_level": "ERROR", "drain_s": 5.0, **settings}), "test")
+    settings = {"log_level": "ERROR", "drain_s": 5.0, **settings}
+    host = Host(HostSettings(**settings), "test", is_edge=is_edge)
     host.add(
         ranker_pb2.DESCRIPTOR.services_by_name["RankerService"],
         lambda server: ranker_pb2_grpc.add_RankerServiceServicer_to_server(_Ranker(behaviour), server),
@@ -81,7 +82,7 @@ async def running(behaviour: Behaviour, **settings: Any) -> AsyncIterator[Runnin
         lambda server: catalog_pb2_grpc.add_FeedServiceServicer_to_server(_Feed(behaviour), server),
     )
     port = await host.start()
-    await host.serving()
+    host.serving()
     try:
         async with connect(f"127.0.0.1:{port}") as channel:
             yield Running(

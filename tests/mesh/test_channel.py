@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
+import grpc
+import grpc.aio
 import pytest
 
 from services.mesh import deadline, errors
@@ -20,11 +25,85 @@ async def _nothing() -> None:
 def test_only_the_outermost_caller_retries() -> None:
     """Retries come with throttling, or not at all; calls go round robin in both cases."""
     inner, outer = dict(options(retries=False)), dict(options(retries=True))
-    assert (inner["grpc.enable_retries"], outer["grpc.enable_retries"]) == (0, 1)
     assert set(json.loads(inner["grpc.service_config"])) == {"loadBalancingConfig"}
     config = json.loads(outer["grpc.service_config"])
     assert set(config) == {"loadBalancingConfig", "methodConfig", "retryThrottling"}
-    assert config["methodConfig"][0]["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert config["methodConfig"][0]["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
+
+
+@asynccontextmanager
+async def answering(do: Callable[[], grpc.StatusCode]) -> AsyncIterator[int]:
+    """The port of a service whose two methods, `Do` and `Make`, answer with what `do` says."""
+
+    async def handle(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        code = do()
+        if code is not grpc.StatusCode.OK:
+            await context.abort(code, "as the test wants")
+        return b"done"
+
+    server = grpc.aio.server()
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(handle)
+    methods = {"Do": handler, "Make": handler}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+def method_of(channel: grpc.aio.Channel, name: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    found: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/test.Service/{name}")
+    return found
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
+async def test_what_must_not_be_done_twice_is_not_retried(code: grpc.StatusCode) -> None:
+    """A method that is named is called once, whatever comes of it, and others as before."""
+    attempts = 0
+
+    def fail() -> grpc.StatusCode:
+        nonlocal attempts
+        attempts += 1
+        return code
+
+    async with (
+        answering(fail) as port,
+        connect(f"127.0.0.1:{port}", retries=True, once=["/test.Service/Make"]) as channel,
+    ):
+        for method, most in (("Make", 1), ("Do", 4)):
+            attempts = 0
+            with pytest.raises(grpc.aio.AioRpcError):
+                await method_of(channel, method)(b"", timeout=60)
+            assert attempts == most
+
+
+async def test_retries_go_on_while_servers_are_replaced_and_end_when_all_fail() -> None:
+    """With a third of the tries turned away hardly a call fails; with all of them few are made anew."""
+    tries, turned_away = 0, 3
+
+    def away_now_and_then() -> grpc.StatusCode:
+        nonlocal tries
+        tries += 1
+        return grpc.StatusCode.OK if tries % turned_away else grpc.StatusCode.UNAVAILABLE
+
+    async with (
+        answering(away_now_and_then) as port,
+        connect(f"127.0.0.1:{port}", retries=True) as channel,
+    ):
+        method = method_of(channel, "Do")
+
+        async def failed(calls: int) -> int:
+            """How many of so many calls at once fail."""
+            made = (method(b"", timeout=60) for _ in range(calls))
+            ends = await asyncio.gather(*made, return_exceptions=True)
+            return sum(isinstance(end, grpc.aio.AioRpcError) for end in ends)
+
+        assert sum([await failed(20) for _ in range(10)]) <= 10
+        tries, turned_away = 0, 1
+        assert sum([await failed(20) for _ in range(10)]) == 200
+        assert tries <= 200 + 60
 
 
 async def test_a_service_that_is_away_is_unavailable() -> None:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -16,11 +17,11 @@ import pytest
 from grpc_health.v1 import health_pb2
 from prometheus_client import REGISTRY
 
-from services.mesh import deadline, errors, trace
-from services.mesh.channel import call, stream
+from services.mesh import deadline, errors, server, trace
+from services.mesh.channel import call, connect, stream
 from services.mesh.server import Host
 from tests.mesh.hosts import HostSettings, Running, running
-from vitrine.v1 import catalog_pb2, ranker_pb2
+from vitrine.v1 import catalog_pb2, ranker_pb2, ranker_pb2_grpc
 
 REQUEST = ranker_pb2.RankRequest(limit=7)
 
@@ -189,6 +190,25 @@ async def test_more_calls_than_admitted_are_refused_at_once() -> None:
     assert REGISTRY.get_sample_value("vitrine_server_inflight") == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (errors.ResourceExhausted("full"), 1),
+        (errors.ResourceExhausted("too often", reason="RATE_LIMITED"), 0),
+        (errors.Unavailable("away"), 0),
+    ],
+)
+async def test_want_of_room_is_told_from_other_limits(error: errors.VitrineError, counts: int) -> None:
+    """A call that found no room, here or behind, is counted by its method; a caller's own limit is not."""
+    labels = {"call": "vitrine.v1.RankerService/Rank"}
+    async with running(_raising(error)) as found:
+        before = REGISTRY.get_sample_value("vitrine_server_overloaded_total", labels)
+        assert before is not None
+        with pytest.raises(type(error)):
+            await call(found.ranker.Rank, REQUEST, timeout_s=60)
+    assert REGISTRY.get_sample_value("vitrine_server_overloaded_total", labels) == before + counts
+
+
 async def test_a_caller_that_leaves_frees_its_place() -> None:
     """Work for nobody is cancelled and counted so."""
     entered, left = asyncio.Event(), asyncio.Event()
@@ -270,11 +290,134 @@ async def test_health_says_whether_the_work_can_be_done() -> None:
     async with running(_nothing) as found:
         for service in ("", "vitrine.v1.RankerService", "vitrine.v1.FeedService"):
             assert await _health(found, service) == health_pb2.HealthCheckResponse.SERVING
-        await found.host.not_serving()
+        found.host.stuck()
         assert await _health(found, "vitrine.v1.RankerService") == health_pb2.HealthCheckResponse.NOT_SERVING
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await _health(found, "vitrine.v1.Nobody")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+async def test_only_what_is_ready_and_moves_serves(*, is_ready: bool) -> None:
+    """A stage that moves again makes nobody ready, and being ready is nothing while one stands still."""
+    expected = (
+        health_pb2.HealthCheckResponse.SERVING if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
+    )
+    host = Host(HostSettings(log_level="ERROR"), "test")
+    port = await host.start()
+    try:
+        async with connect(f"127.0.0.1:{port}") as channel:
+            check = channel.unary_unary("/grpc.health.v1.Health/Check", **_HEALTH)
+
+            async def status() -> int:
+                return int((await check(health_pb2.HealthCheckRequest(), timeout=60)).status)
+
+            host.stuck()
+            if is_ready:
+                host.serving()
+            assert await status() == health_pb2.HealthCheckResponse.NOT_SERVING
+            host.moving()
+            assert await status() == expected
+            host.stuck()
+            host.moving()
+            assert await status() == expected
+    finally:
+        host.stop()
+        await asyncio.wait_for(host.wait(), 60)
+
+
+class Line:
+    """A port that leads to another, until `is_cut`: from then on all that comes gets lost."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.carried = 0
+        self.is_cut = False
+
+    async def carry(self, source: socket.socket, sink: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            while data := await loop.sock_recv(source, 1 << 16):
+                if not self.is_cut:
+                    self.carried += 1
+                    await loop.sock_sendall(sink, data)
+
+    async def carried_more(self, times: int) -> None:
+        enough, give_up_s = self.carried + times, time.monotonic() + 60
+        while self.carried < enough:
+            assert time.monotonic() < give_up_s
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def line(port: int) -> AsyncIterator[Line]:
+    found, loop = Line(), asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as ends:
+        listener.setblocking(False)
+        found.port = listener.getsockname()[1]
+
+        async def lead() -> None:
+            async with asyncio.TaskGroup() as ways:
+                while True:
+                    near = ends.enter_context((await loop.sock_accept(listener))[0])
+                    far = ends.enter_context(socket.socket())
+                    far.setblocking(False)
+                    await loop.sock_connect(far, ("127.0.0.1", port))
+                    ways.create_task(found.carry(near, far))
+                    ways.create_task(found.carry(far, near))
+
+        leading = asyncio.create_task(lead())
+        try:
+            yield found
+        finally:
+            leading.cancel()
+            await asyncio.wait([leading])
+
+
+async def test_a_caller_that_vanishes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asked for ends once it answers no ping; one that only has nothing to say stays."""
+    monkeypatch.setattr(server, "_PING_S", 0.1)
+    monkeypatch.setattr(server, "PONG_S", 0.5)
+    entered, left = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        entered.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            left.set()
+
+    async with (
+        running(hold) as found,
+        line(found.port) as way,
+        connect(f"127.0.0.1:{way.port}") as channel,
+    ):
+        rank = asyncio.ensure_future(ranker_pb2_grpc.RankerServiceStub(channel).Rank(REQUEST))
+        await entered.wait()
+        await way.carried_more(40)
+        assert not left.is_set()
+        way.is_cut = True
+        await asyncio.wait_for(left.wait(), 60)
+        rank.cancel()
+
+
+async def test_all_addresses_of_a_machine_are_one_setting() -> None:
+    """With `::` both kinds of addresses lead to RPCs, health and metrics."""
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        health_port, metrics_port = one.getsockname()[1], other.getsockname()[1]
+    async with running(_nothing, host="::", health_port=health_port, metrics_port=metrics_port) as found:
+        for address in ("127.0.0.1", "[::1]"):
+            for port in (found.port, health_port):
+                async with connect(f"{address}:{port}") as channel:
+                    check = channel.unary_unary("/grpc.health.v1.Health/Check", **_HEALTH)
+                    answer = await check(health_pb2.HealthCheckRequest(), timeout=60)
+                    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            page = await asyncio.to_thread(
+                urllib.request.urlopen, f"http://{address}:{metrics_port}/metrics", timeout=60
+            )
+            assert b"grpc_server_started_total" in page.read()
 
 
 async def test_calls_are_counted_by_code_from_zero() -> None:

@@ -43,6 +43,14 @@ def test_a_wrong_variable_stops_the_process(
     assert line.count("\n") == 1
 
 
+def test_an_authority_without_a_receiver_to_check_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who gives one means the receiver to be checked, which one without TLS is not."""
+    for endpoint in ([], ["--otlp-endpoint", "http://collector:4317"]):
+        with pytest.raises(SystemExit):
+            HostSettings.load([*endpoint, "--otlp-ca", "ca.pem"])
+        assert "otlp_ca needs an otlp_endpoint with https" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -40,7 +40,7 @@ async def ranker(tmp_path: Path) -> AsyncIterator[ranker_pb2_grpc.RankerServiceA
         lambda server: ranker_pb2_grpc.add_RankerServiceServicer_to_server(servicer, server),
     )
     port = await host.start()
-    await host.serving()
+    host.serving()
     async with connect(f"127.0.0.1:{port}") as channel:
         yield ranker_pb2_grpc.RankerServiceStub(channel)
     host.stop()

@@ -32,7 +32,7 @@ from vitrine.v1 import catalog_pb2, catalog_pb2_grpc
 
 @asynccontextmanager
 async def following(shard: Shard, port: int) -> AsyncIterator[Follower]:
-    async def nothing() -> None:
+    def nothing() -> None:
         pass
 
     indexing = Indexing(shard, Kinds.parse("auto"))

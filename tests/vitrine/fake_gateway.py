@@ -58,6 +58,7 @@ class FakeGateway(
         self.revision = 0
         self.address = ""
         self.key = ""
+        self.has_new_models = True
         self.generations: list[catalog_pb2.GenerationStatus] = [_generation("g1", "ACTIVE")]
         self.looks = 0
         self.problem = ""
@@ -183,6 +184,8 @@ class FakeGateway(
         self._products(request.parent, context)
         if self.generations[-1].state == catalog_pb2.GENERATION_STATE_BUILDING:
             _abort(context, FailedPrecondition("another one is being built", reason="BUILDING"))
+        if not self.has_new_models:
+            _abort(context, FailedPrecondition("they are those of the newest", reason="SAME_GENERATION"))
         made = _generation(
             f"g{int(self.generations[-1].generation.id[1:]) + 1}", "BUILDING", problem=self.problem
         )

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from services.mesh import channel
 from services.mesh.errors import VitrineError
 from vitrine.client import operations
-from vitrine.client.base import DEFAULT_SERVER, IN_FLIGHT, OUTAGE_S, BaseClient, ready_generation
+from vitrine.client.base import DEFAULT_SERVER, IN_FLIGHT, ONCE, OUTAGE_S, BaseClient, ready_generation
 from vitrine.client.catalogs import Generation
 from vitrine.client.connection import TlsFiles
 from vitrine.client.in_flight import InFlight
@@ -39,7 +39,7 @@ class AsyncClient(BaseClient):
         timeouts: Timeouts | None = None,
     ) -> None:
         super().__init__(server, catalog=catalog, key=key, tls=tls, timeouts=timeouts)
-        self._channel = channel.connect(server, retries=True, tls=self._credentials)
+        self._channel = channel.connect(server, retries=True, once=ONCE, tls=self._credentials)
 
     async def __aenter__(self) -> Self:
         return self

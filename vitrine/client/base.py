@@ -17,6 +17,16 @@ from vitrine.client.refusals import UNREACHED, domain_error
 DEFAULT_SERVER = "127.0.0.1:50051"
 # Batches of an upsert under way at once: the next is embedded while the last is being committed.
 IN_FLIGHT = 2
+# Calls that are never made again by themselves. They carry no request id by which the gateway would know a
+# second try, which makes a second key, or fails for what the first has done.
+ONCE = (
+    "/vitrine.v1.AccessService/CreateApiKey",
+    "/vitrine.v1.AccessService/DeleteApiKey",
+    "/vitrine.v1.CatalogService/CreateCatalog",
+    "/vitrine.v1.CatalogService/DeleteCatalog",
+    "/vitrine.v1.CatalogService/CreateGeneration",
+    "/vitrine.v1.CatalogService/DeleteGeneration",
+)
 # An outage that those wait out who wait for long anyway.
 OUTAGE_S = 60.0
 
@@ -73,8 +83,9 @@ class BaseClient:
     delete_api_key = Call(operations.keys.delete_api_key)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call: the trace, and who calls."""
-        return ((trace.HEADER, trace.header()), *self._authorization)
+        """What goes with every call: the trace, one a call, and who calls."""
+        trace.begin()
+        return (trace.propagated(), *self._authorization)
 
     def _failure(self, error: grpc.RpcError) -> VitrineError:
         """The domain error behind a failed call."""

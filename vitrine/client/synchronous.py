@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from services.mesh import channel
 from services.mesh.errors import VitrineError
 from vitrine.client import operations
-from vitrine.client.base import DEFAULT_SERVER, IN_FLIGHT, OUTAGE_S, BaseClient, ready_generation
+from vitrine.client.base import DEFAULT_SERVER, IN_FLIGHT, ONCE, OUTAGE_S, BaseClient, ready_generation
 from vitrine.client.catalogs import Generation
 from vitrine.client.connection import TlsFiles
 from vitrine.client.in_flight import InFlight
@@ -26,8 +26,9 @@ Item = TypeVar("Item")
 class Client(BaseClient):
     """Searches and writes one catalogue through the gateway at `server`.
 
-    Every call has a deadline, and calls that found the gateway away are retried for a moment. Methods raise
-    the errors of `vitrine.errors`: NotFound, InvalidArgument with the field's name, Unavailable, ...
+    Every call has a deadline. Calls that found the gateway away are retried for a moment, but for those that
+    make or delete catalogues, generations and keys: whether they were done is not known. Methods raise the
+    errors of `vitrine.errors`: NotFound, InvalidArgument with the field's name, Unavailable, ...
     Safe to share between threads. Closes with `close` or as a context manager.
     """
 
@@ -41,7 +42,7 @@ class Client(BaseClient):
         timeouts: Timeouts | None = None,
     ) -> None:
         super().__init__(server, catalog=catalog, key=key, tls=tls, timeouts=timeouts)
-        options = channel.options(retries=True)
+        options = channel.options(retries=True, once=ONCE)
         if self._credentials is None:
             self._channel = grpc.insecure_channel(server, options=options)
         else:

@@ -12,10 +12,11 @@ from services.gateway.access import key_text
 from services.gateway.access.caller import Caller
 from services.gateway.access.credential import Credential
 from services.gateway.access.key_ring import KeyRing
-from services.gateway.access.limits import Buckets, Limiter
+from services.gateway.access.limits import Limiter
 from services.gateway.access.peers import network_of
 from services.gateway.access.tokens import TokenReader
 from services.mesh.errors import ResourceExhausted, Unauthenticated, VitrineError
+from services.mesh.rates import Buckets
 from vitrine.v1 import access_pb2
 
 BOOTSTRAP = Caller("apiKeys/bootstrap", access_pb2.SCOPE_ADMIN)

@@ -12,13 +12,14 @@ from services.gateway.access.flow import AccessFlow
 from services.gateway.access.gatekeeper import Gatekeeper
 from services.gateway.access.guard import Flow, guarded
 from services.gateway.access.key_ring import KeyRing
-from services.gateway.access.limits import Buckets, Limiter
+from services.gateway.access.limits import Limiter
 from services.gateway.access.peers import is_loopback
 from services.gateway.access.policy import SERVICES
 from services.gateway.access.redis_limits import RedisLimiter
 from services.gateway.access.tokens import TokenReader
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.keys import KeyStore
+from services.mesh.rates import Buckets
 
 _log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from services.gateway.access.limits import MAX_BUCKETS, Allowance, Buckets
 from services.gateway.cache.breaker import Breaker
+from services.mesh.rates import MAX_BUCKETS, Allowance, Buckets
 
 _log = structlog.get_logger()
 
@@ -29,8 +29,8 @@ _AHEAD_S = 0.05
 # So many calls of Redis a request waits for at most, where others take the room before it.
 _TRIES = 3
 
-# GCRA as in `limits`, on Redis's own clock, in microseconds, for ARGV[3] requests or as many as there is room
-# for. It returns how many that are and, when none, the time until there is room for one.
+# GCRA as in `services.mesh.rates`, on Redis's own clock, in microseconds, for ARGV[3] requests or as many as
+# there is room for. It returns how many that are and, when none, the time until there is room for one.
 _TAKE = """
 local interval, tolerance, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')

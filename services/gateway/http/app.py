@@ -70,7 +70,12 @@ def create_app(settings: Settings, gateway: Gateway) -> FastAPI:
         app.include_router(router)
         envelope.declare(router)
     app.mount("/", page.Page(page.STATIC), name="page")
-    app.add_middleware(envelope.Envelope, settings=settings, gatekeeper=gateway.access.gatekeeper)
+    app.add_middleware(
+        envelope.Envelope,
+        settings=settings,
+        gatekeeper=gateway.access.gatekeeper,
+        routes=[route for router in routers for route in router.routes],
+    )
     if settings.cors_origins:
         # Around the envelope, so that a page can read errors too.
         app.add_middleware(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import structlog
@@ -13,14 +13,15 @@ from fastapi.routing import APIRoute
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http import host_names, limits, problems
 from services.gateway.http.caller import CallerLeft, present
 from services.gateway.http.flows import Gatekeeper, Settings
-from services.mesh import deadline, trace
-from services.mesh.errors import DeadlineExceeded, ResourceExhausted, VitrineError
-from services.mesh.metrics import LATENCY_BUCKETS_S
+from services.mesh import deadline, metrics, trace
+from services.mesh.errors import DeadlineExceeded, VitrineError
+from services.mesh.places import Places
 
 _log = structlog.get_logger()
 
@@ -29,12 +30,15 @@ _SECONDS = Histogram(
     "vitrine_gateway_http_seconds",
     "Latency of HTTP requests.",
     ["method", "route"],
-    buckets=LATENCY_BUCKETS_S,
+    buckets=metrics.LATENCY_BUCKETS_S,
 )
 _STATUSES = (200, 201, 400, 401, 403, 404, 408, 409, 413, 415, 429, 499, 500, 503, 504)
 
 # What no route has: the page's own files, and paths that do not exist.
 _NO_ROUTE = "other"
+# All that HTTP knows by RFC 9110 and 5789. Callers may make up as many more as they like: those are one.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+_NO_METHOD = "other"
 # nginx's number for a caller who left before the answer; it is only counted, never sent.
 _CALLER_LEFT = 499
 
@@ -73,19 +77,26 @@ def declare(router: APIRouter) -> None:
         if isinstance(route, APIRoute):
             for method in sorted(route.methods or ()):
                 _SECONDS.labels(method, route.path)
+                metrics.OVERLOADED.labels(f"{method} {route.path}")
                 for status in _STATUSES:
                     _REQUESTS.labels(method, route.path, str(status))
 
 
 class Envelope:
-    """ASGI middleware. An error that leaves the app becomes problem details here."""
+    """ASGI middleware. An error that leaves the app becomes problem details here.
 
-    def __init__(self, app: ASGIApp, settings: Settings, gatekeeper: Gatekeeper) -> None:
+    `routes` are those of the app: of a request that is refused before it is routed they tell what it was for.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, gatekeeper: Gatekeeper, routes: Sequence[BaseRoute] = ()
+    ) -> None:
         self._app = app
+        self._routes = routes
         self._settings = settings
         self._gatekeeper = gatekeeper
         self._security_headers = _security_headers(settings)
-        self._inflight = 0
+        self._places = Places(settings.max_inflight)
         self._names = host_names.allowed(
             settings.http_names, listens_on=settings.http_host, is_open=settings.access == "open"
         )
@@ -95,12 +106,13 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, self._security_headers)
+        exchange = _Exchange(scope, send, self._security_headers, self._routes)
         try:
             await self._handle(scope, _Body(receive, self._settings.max_message_bytes), exchange)
         except HTTPException as error:
             await exchange.fail(problems.of_status(error.status_code, error.detail), receive)
         except VitrineError as error:
+            exchange.is_overload = metrics.is_overload(error)
             await exchange.fail(problems.of_error(error), receive)
         except CallerLeft:
             exchange.status = _CALLER_LEFT
@@ -121,9 +133,10 @@ class Envelope:
         if not scope["path"].startswith(_API):
             await self._app(scope, body.receive, exchange.send)
             return
-        if self._inflight >= self._settings.max_inflight:
-            raise ResourceExhausted(f"{self._inflight} requests are being handled already", retry_after_s=0.5)
-        self._inflight += 1
+        with self._places:
+            await self._handle_call(scope, headers, body, exchange)
+
+    async def _handle_call(self, scope: Scope, headers: Headers, body: _Body, exchange: _Exchange) -> None:
         timeout_s = self._settings.default_timeout_s
         client = scope.get("client")
         try:
@@ -134,6 +147,7 @@ class Envelope:
                     present(body.receive, exchange.begun) as read,
                 ):
                     await self._gatekeeper.admit_call(headers, client[0] if client else "")
+                    exchange.begin_span()
                     await self._app(scope, read, exchange.send)
         except TimeoutError as error:
             if not timeout.expired():
@@ -142,20 +156,34 @@ class Envelope:
                 detail = f"the body took longer than {timeout_s:g} s to come"
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail) from error
             raise DeadlineExceeded(f"the request took longer than {timeout_s:g} s") from error
-        finally:
-            self._inflight -= 1
 
 
 class _Exchange:
     """One request and its answer: what is added to the answer, counted and logged."""
 
-    def __init__(self, scope: Scope, send: Send, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, headers: Mapping[str, str], routes: Sequence[BaseRoute]
+    ) -> None:
         self._start = time.perf_counter()
         self._scope = scope
         self._send = send
         self._headers = headers
+        self._routes = routes
+        self._method = scope["method"] if scope["method"] in _METHODS else _NO_METHOD
         self._trace_id = trace.begin(Headers(scope=scope).get(trace.HEADER))
+        self._start_ns = time.time_ns()
+        self._span: trace.Span | None = None
+        # The page's files and pictures, dozens a search, would bury the lines that matter.
+        self._is_api = scope["path"].startswith(_API)
         self.status = 0
+        self.is_overload = False
+
+    def begin_span(self) -> None:
+        """Let an admitted call, from its start on, be a step of its trace, where that is recorded."""
+        if trace.is_recorded():
+            # Without the path: it may tell what a shopper looked at.
+            attributes = {"http.request.method": self._method, "url.scheme": self._scope["scheme"]}
+            self._span = trace.start("server", self._method, attributes, start_ns=self._start_ns)
 
     def begun(self) -> bool:
         return self.status != 0
@@ -177,15 +205,29 @@ class _Exchange:
 
     def ended(self) -> None:
         duration_s = time.perf_counter() - self._start
-        method = self._scope["method"]
-        # The route's pattern, not the path: paths have no end, and may tell what a shopper looked at.
-        route = getattr(self._scope.get("route"), "path", _NO_ROUTE)
+        method, route = self._method, self._route()
         _REQUESTS.labels(method, route, str(self.status)).inc()
+        if self.is_overload:
+            metrics.OVERLOADED.labels(f"{method} {route}").inc()
         _SECONDS.labels(method, route).observe(duration_s)
-        # The page's files and pictures, dozens a search, would bury the lines that matter.
-        if self._scope["path"].startswith(_API) or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if self._span is not None:
+            self._span.end(
+                {"http.route": route, "http.response.status_code": self.status},
+                name=f"{method} {route}",
+                error=str(self.status) if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "",
+            )
+        if self._is_api or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             duration_ms = round(duration_s * 1e3, 3)
             _log.info("http", method=method, route=route, status=self.status, duration_ms=duration_ms)
+
+    def _route(self) -> str:
+        """The route's pattern, not the path: paths have no end, and may tell what a shopper looked at."""
+        found = self._scope.get("route")
+        if found is None and self._is_api:
+            found = next(
+                (route for route in self._routes if route.matches(self._scope)[0] is Match.FULL), None
+            )
+        return getattr(found, "path", _NO_ROUTE)
 
 
 class _Body:

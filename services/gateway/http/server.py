@@ -56,9 +56,14 @@ async def serve(settings: Settings, gateway: Gateway) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    is_ipv6 = ":" in host
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    # `::` is every address of the machine, as it is for gRPC.
+    takes_both = is_ipv6 and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=takes_both
+        )
         # Inherited by connections. Head and body of an answer are two writes, the second of which would wait
         # 40 ms for the caller's acknowledgement of the first; asyncio does this only to sockets that say that
         # they are TCP, which this one does not.

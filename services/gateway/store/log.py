@@ -117,6 +117,7 @@ class ChangeLog:
     async def start(self) -> None:
         """Finish what a writer that died has left: apply the tail of the log."""
         self._applied = await self._store.applied()
+        metrics.LOG_HEAD.set(self._applied)
         await self._roll_forward()
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.mesh.batching.metrics import ItemMetrics
+from services.mesh.batching.metrics import FULL_BYTES, FULL_ITEMS, NO_TIME, ItemMetrics
 from services.mesh.errors import ResourceExhausted
 
 # How far predictions may be off: who would be served at the last moment is late as often as not.
@@ -48,23 +48,22 @@ class Admission:
             # Where nobody else is inside a call is tried whatever is predicted: durations that were learned
             # in a bad moment would otherwise keep everybody out, and never be unlearned.
             in_time = SAFETY * predicted_s <= left_s or not self._items
-            full = (
-                self._items + items > self._limits.max_items
-                or self._bytes + size_bytes > self._limits.max_bytes
-            )
+            no_place = self._items + items > self._limits.max_items
+            full = no_place or self._bytes + size_bytes > self._limits.max_bytes
             if not full and in_time:
                 self._items += items
                 self._bytes += size_bytes
                 self._metrics.inflight(self._items)
                 return
-        self._metrics.refused(items)
         if full:
+            self._metrics.refused(items, FULL_ITEMS if no_place else FULL_BYTES)
             # By then all that is inside now has gone.
             raise ResourceExhausted(
                 f"{self._items} items of {self._bytes} bytes are waiting already, at most"
                 f" {self._limits.max_items} of {self._limits.max_bytes} may",
                 retry_after_s=max(_MIN_RETRY_S, predicted_s),
             )
+        self._metrics.refused(items, NO_TIME)
         raise ResourceExhausted(
             f"an answer would take {predicted_s:.2f} s and is wanted within {left_s:.2f} s",
             retry_after_s=max(_MIN_RETRY_S, SAFETY * predicted_s - left_s),

@@ -13,6 +13,9 @@ from services.mesh.metrics import LATENCY_BUCKETS_S
 _ITEMS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _OUTCOMES = ("ok", "bad", "refused", "left", "late", "failed")
 
+# Why items were turned away: no room for them at the door, no time for them there, no time left later on.
+FULL_ITEMS, FULL_BYTES, NO_TIME, EXPIRED = "full_items", "full_bytes", "no_time", "expired"
+
 
 class StageMetrics:
     """Prometheus metrics of one stage, such as `vitrine_embedder_queue_items`."""
@@ -54,25 +57,40 @@ class StageMetrics:
 class ItemMetrics:
     """Prometheus metrics of what was admitted and how it ended, such as `vitrine_embedder_inflight`."""
 
-    def __init__(self, prefix: str, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self, prefix: str, registry: CollectorRegistry = REGISTRY, *, bad_reasons: Iterable[str] = ()
+    ) -> None:
+        """`bad_reasons` are those for which items themselves are refused, as errors have them."""
         self._inflight = Gauge(
             f"{prefix}_inflight", "Items admitted and not yet done with.", registry=registry
         )
         self._items = Counter(f"{prefix}_items", "Items by how they ended.", ["outcome"], registry=registry)
         for outcome in _OUTCOMES:
             self._items.labels(outcome)
+        self._rejected = Counter(
+            f"{prefix}_rejected", "Items that were turned away, by why.", ["reason"], registry=registry
+        )
+        for reason in (FULL_ITEMS, FULL_BYTES, NO_TIME, EXPIRED, *map(str.lower, bad_reasons)):
+            self._rejected.labels(reason)
 
     def inflight(self, items: int) -> None:
         """So many are admitted now."""
         self._inflight.set(items)
 
-    def refused(self, items: int) -> None:
-        """So many were turned away."""
+    def refused(self, items: int, reason: str) -> None:
+        """So many were turned away at the door, for want of room or time."""
         self._items.labels("refused").inc(items)
+        self._rejected.labels(reason).inc(items)
 
     def ended(self, outcome: object, *, left: bool) -> None:
         """An item is done with; `left` when nobody waits for it any more."""
         self._items.labels("left" if left else _name(outcome)).inc()
+        if left:
+            return
+        if isinstance(outcome, InvalidArgument):
+            self._rejected.labels(outcome.reason.lower()).inc()
+        elif isinstance(outcome, DeadlineExceeded):
+            self._rejected.labels(EXPIRED).inc()
 
 
 def _name(outcome: object) -> str:

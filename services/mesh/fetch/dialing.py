@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import httpcore
 
 from services.mesh.errors import InvalidArgument, Unavailable
 from services.mesh.fetch.addresses import AllowedHosts, is_public
+from services.mesh.resolving import Lookups
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -24,17 +22,9 @@ SocketOptions = Iterable[
 # A host with more addresses than this that do not answer is down.
 MAX_ADDRESSES_TRIED = 4
 
-
-# The event loop's own threads for this are few and shared, and a name server that does not answer holds one
-# for many seconds after the caller has gone.
-_RESOLVER = ThreadPoolExecutor(64, thread_name_prefix="resolve")
-
-
-async def system_addresses(host: str) -> list[str]:
-    """The IP addresses of a host, as the system resolves it. Raises OSError where it has none."""
-    lookup = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-    found = await asyncio.get_running_loop().run_in_executor(_RESOLVER, lookup)
-    return list(dict.fromkeys(str(address[0]) for _family, _type, _protocol, _name, address in found))
+# Not those that other services are found with: whoever names hosts that nobody knows waits for them alone.
+_LOOKUPS = Lookups(64)
+system_addresses = _LOOKUPS.addresses
 
 
 class PublicDialer(httpcore.AsyncNetworkBackend):

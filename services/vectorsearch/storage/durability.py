@@ -100,9 +100,16 @@ class Durability:
         self._journal_bytes = 0
         self._number = 0
         self._changed = False
+        # When the newest snapshot was last known to hold all that there was.
+        self._whole_at_s = time.monotonic()
         self._scanning = False
         self._failure_told = False
         self._locked: int | None = None
+
+    @property
+    def snapshot_age_s(self) -> float:
+        """Seconds since the newest snapshot was last known to hold all that there was, or since the start."""
+        return time.monotonic() - self._whole_at_s
 
     def load(self) -> bool:
         """Let the shard, a new one, be what is on disk; whether anything was. Before all else.
@@ -214,7 +221,9 @@ class Durability:
             start = time.perf_counter()
             frozen = await self._in(self._writer, self._freeze)
             if frozen is None:
+                self._whole_at_s = time.monotonic()
                 return self.snapshot_revision
+            frozen_at_s = time.monotonic()
             try:
                 await self._in(self._saver, partial(self._store.save, self._number, frozen))
             except OSError as error:
@@ -223,6 +232,7 @@ class Durability:
                 metrics.SNAPSHOTS.labels("failed").inc()
                 raise Unavailable(f"the disk refuses: {error}", reason="SNAPSHOT_FAILED") from error
             await self._in(self._writer, partial(self._saved, frozen.revision))
+            self._whole_at_s = frozen_at_s
             metrics.SNAPSHOTS.labels("ok").inc()
             metrics.SNAPSHOT_SECONDS.observe(time.perf_counter() - start)
             _log.info("snapshot taken", revision=frozen.revision)

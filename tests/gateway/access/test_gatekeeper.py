@@ -9,8 +9,8 @@ from services.gateway.access import key_text
 from services.gateway.access.credential import Credential
 from services.gateway.access.gatekeeper import BOOTSTRAP, STRANGERS_PER_S, Gatekeeper
 from services.gateway.access.key_ring import KeyRing
-from services.gateway.access.limits import Buckets
 from services.mesh.errors import ResourceExhausted, Unauthenticated, Unavailable
+from services.mesh.rates import Buckets
 from tests.gateway.access.stores import Clock, FakeKeyStore
 from vitrine.v1 import access_pb2
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.gateway.http import create_app, serve
+from services.gateway.http import serve
 from tests.gateway.http.fakes import Flows, HttpSettings, Media, Search, products
+from tests.gateway.http.shared_app import App
 
 
 @dataclass
@@ -41,7 +42,7 @@ def media(tmp_path: Path) -> Media:
 @pytest.fixture
 async def gateway(media: Media, settings: HttpSettings) -> AsyncIterator[Gateway]:
     flows = Flows(media, products(media))
-    transport = httpx.ASGITransport(create_app(settings, flows))
+    transport = httpx.ASGITransport(App(settings, flows))
     async with httpx.AsyncClient(transport=transport, base_url="http://vitrine") as client:
         yield Gateway(client, flows)
 
@@ -82,7 +83,7 @@ async def site(tmp_path: Path, settings: HttpSettings) -> AsyncIterator[Site]:
 
 async def reachable(port: int, serving: asyncio.Task[None]) -> None:
     """Wait until the port answers, or raise what serving failed with."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not serving.done():
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

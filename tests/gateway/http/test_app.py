@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -370,7 +371,14 @@ class TestEnvelope:
             sent.append(message)
 
         await envelope(
-            {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": list(headers)},
+            {
+                "type": "http",
+                "scheme": "http",
+                "method": "GET",
+                "path": path,
+                "query_string": b"",
+                "headers": list(headers),
+            },
             receive,
             send,
         )
@@ -409,6 +417,43 @@ class TestEnvelope:
         release.set()
         assert (await first)["status"] == 200
         assert (await self.answer(envelope))["status"] == 200
+
+    async def test_who_is_refused_makes_no_span(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A caller can have only what it is let in for recorded, and that from its first moment."""
+
+        class Recorder:
+            def __init__(self) -> None:
+                self.started_ns: list[int | None] = []
+
+            def samples(self, trace_id: str) -> bool:
+                raise NotImplementedError
+
+            def start(
+                self,
+                kind: trace.Kind,
+                name: str,
+                attributes: trace.Attributes,
+                *,
+                start_ns: int | None = None,
+            ) -> None:
+                self.started_ns.append(start_ns)
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+        recorder, gatekeeper = Recorder(), Gatekeeper()
+        monkeypatch.setattr(trace, "_recorder", recorder)
+        envelope = Envelope(app, HttpSettings(), gatekeeper)
+        wish = ((b"traceparent", b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"),)
+        gatekeeper.secret = "a secret"
+        assert (await self.answer(envelope, headers=wish))["status"] == 401
+        assert not recorder.started_ns
+        before_ns = time.time_ns()
+        assert (await self.answer(envelope, headers=(*wish, (b"x-api-key", b"a secret"))))["status"] == 200
+        [started_ns] = recorder.started_ns
+        assert started_ns is not None
+        assert before_ns <= started_ns <= time.time_ns()
 
     async def test_a_timeout_of_something_inside_is_not_the_deadline(self) -> None:
         """Only the request's own deadline is DEADLINE_EXCEEDED."""
@@ -457,6 +502,99 @@ async def test_requests_are_counted_by_route(gateway: Gateway) -> None:
     assert before is not None
     await gateway.client.post(SEARCH, json=WORDS)
     assert REGISTRY.get_sample_value("vitrine_gateway_http_requests_total", labels) == before + 1
+
+
+def _counted(name: str, **labels: str) -> float:
+    value = REGISTRY.get_sample_value(name, labels)
+    assert value is not None, "every series exists from the start"
+    return value
+
+
+def _searches(status: int) -> float:
+    route = "/v1/catalogs/{catalog}:search"
+    return _counted("vitrine_gateway_http_requests_total", method="POST", route=route, status=str(status))
+
+
+def _overloaded() -> float:
+    return _counted("vitrine_server_overloaded_total", call="POST /v1/catalogs/{catalog}:search")
+
+
+async def test_requests_in_hand_are_told_with_the_calls_of_grpc(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Autoscalers follow one number, whatever the calls come over; probes are no calls."""
+    in_hand: list[float] = []
+
+    async def search(_request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
+        await gateway.client.get("/healthz")
+        in_hand.append(_counted("vitrine_server_inflight"))
+        return search_pb2.SearchResponse()
+
+    monkeypatch.setattr(gateway.search, "search", search)
+    before = _counted("vitrine_server_inflight")
+    await gateway.client.post(SEARCH, json=WORDS)
+    assert in_hand == [before + 1]
+    assert _counted("vitrine_server_inflight") == before
+
+
+async def test_a_search_that_found_no_room_is_one_that_failed(
+    media: Media, settings: HttpSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as refused, under what was asked for, and as want of room: promises are about it too."""
+    entered, release = asyncio.Event(), asyncio.Event()
+    flows = Flows(media)
+
+    async def held(_request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
+        entered.set()
+        await release.wait()
+        return search_pb2.SearchResponse()
+
+    monkeypatch.setattr(flows.search, "search", held)
+    app = create_app(replace(settings, max_inflight=1), flows)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vitrine") as client:
+        first = asyncio.create_task(client.post(SEARCH, json=WORDS))
+        await entered.wait()
+        refused, overloaded = _searches(429), _overloaded()
+        rejected = _counted("vitrine_server_rejected_total")
+        answer = await client.post(SEARCH, json=WORDS)
+        assert (answer.status_code, answer.json()["reason"]) == (429, "OVERLOADED")
+        assert (_searches(429), _overloaded()) == (refused + 1, overloaded + 1)
+        assert _counted("vitrine_server_rejected_total") == rejected + 1
+        release.set()
+        assert (await first).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "counts"),
+    [
+        (errors.ResourceExhausted("full"), 429, 1),
+        (errors.ResourceExhausted("too often", reason="RATE_LIMITED"), 429, 0),
+        (errors.Unavailable("the keys are away", reason="STORE_UNAVAILABLE"), 503, 0),
+        (errors.Unauthenticated("no key"), 401, 0),
+    ],
+)
+async def test_what_is_refused_at_the_door_counts_where_it_wanted_to_go(
+    gateway: Gateway, error: errors.VitrineError, status: int, counts: int
+) -> None:
+    """A search that nobody looked at was a search; a caller's own limit is no want of room."""
+    gateway.flows.access.gatekeeper.error = error
+    before, overloaded = _searches(status), _overloaded()
+    assert (await gateway.client.post(SEARCH, json=WORDS)).status_code == status
+    assert (_searches(status), _overloaded()) == (before + 1, overloaded + counts)
+
+
+async def test_methods_that_callers_make_up_are_one(gateway: Gateway) -> None:
+    """Nobody fills the memory with counters of methods that do not exist."""
+    for method in ("FROB", "KNIT"):
+        assert (await gateway.client.request(method, SEARCH)).status_code == 405
+    counted = {
+        sample.labels["method"]
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if metric.name == "vitrine_gateway_http_requests"
+    }
+    assert "other" in counted
+    assert not counted & {"FROB", "KNIT"}
 
 
 async def test_a_search_has_a_deadline_of_its_own(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

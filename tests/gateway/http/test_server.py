@@ -28,6 +28,15 @@ async def test_the_port_answers(site: Site) -> None:
     assert "server" not in page.headers
 
 
+async def test_all_addresses_of_a_machine_are_one_setting(tmp_path: Path) -> None:
+    """With `::` both kinds of addresses lead to the page."""
+    async with running(tmp_path, replace(HttpSettings(), http_host="::")) as site:
+        port = site.url.rpartition(":")[2]
+        async with httpx.AsyncClient() as client:
+            for address in ("127.0.0.1", "[::1]"):
+                assert (await client.get(f"http://{address}:{port}/healthz")).text == "ok"
+
+
 async def test_signals_are_left_to_the_host(site: Site) -> None:
     """The process's own handlers stay, since it drains gRPC too."""
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -185,7 +194,7 @@ async def test_headers_that_do_not_come_end_the_connection(
 
 async def test_a_body_that_does_not_come_is_refused(tmp_path: Path, settings: HttpSettings) -> None:
     """A body is waited for only so long."""
-    async with running(tmp_path, replace(settings, default_timeout_s=0.2)) as site:
+    async with running(tmp_path, replace(settings, default_timeout_s=2)) as site:
         answer = await exchanged(
             site,
             b"POST /v1/catalogs HTTP/1.1\r\nhost: vitrine\r\ncontent-type: application/json\r\n"

@@ -26,9 +26,10 @@ from services.mesh.errors import (
 )
 from tests.vitrine.fake_gateway import BAD_PHOTO, FakeGateway
 from vitrine import AsyncClient, Client, Photo, Product, SearchResults
+from vitrine.client.base import ONCE
 from vitrine.client.operations import Timeouts
 from vitrine.client.results import Facet, FacetRange
-from vitrine.v1 import queries_pb2
+from vitrine.v1 import access_pb2, catalog_pb2, queries_pb2, search_pb2, status_pb2
 
 PRODUCTS = [Product(f"a{i}", f"Shirt {i}", photos=[Photo(content=b"jpeg%d" % i)]) for i in range(5)]
 
@@ -124,6 +125,39 @@ def test_a_gateway_that_is_away_for_a_moment_is_asked_again(gateway: FakeGateway
     gateway.failures.append(Unavailable("restarting"))
     with Client(gateway.address, catalog="shop") as client:
         assert client.get_catalog().id == "shop"
+
+
+async def test_what_is_not_known_to_be_done_is_not_done_again(gateway: FakeGateway) -> None:
+    """A key is made once, and a catalogue deleted once, where the answer says that nobody knows."""
+    gateway.catalogs["shop"] = {}
+    with Client(gateway.address, catalog="shop") as client:
+        gateway.failures.append(Unavailable("restarting"))
+        with pytest.raises(Unavailable):
+            client.create_api_key("shop", "write")
+        gateway.failures.append(Unavailable("restarting"))
+        with pytest.raises(Unavailable):
+            client.delete_catalog()
+    async with AsyncClient(gateway.address, catalog="shop") as other:
+        gateway.failures.append(Unavailable("restarting"))
+        with pytest.raises(Unavailable):
+            await other.create_api_key("shop", "write")
+
+
+def test_every_call_can_be_made_again_or_never_is() -> None:
+    """What reads, or carries a request id, or changes nothing the second time; all else is made once."""
+    again = {"BatchSearch", "Search", "QueryStats", "ActivateGeneration", "RecordFeedback"}
+    calls = set()
+    for file in (access_pb2, catalog_pb2, queries_pb2, search_pb2, status_pb2):
+        for service in file.DESCRIPTOR.services_by_name.values():
+            calls |= {
+                f"/{service.full_name}/{method.name}"
+                for method in service.methods
+                if not method.server_streaming
+                and not method.name.startswith(("Get", "List"))
+                and "request_id" not in method.input_type.fields_by_name
+                and method.name not in again
+            }
+    assert calls == set(ONCE)
 
 
 async def test_nobody_there_is_told_in_plain_words() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
+from services.gateway.http import server
 from tests.browser import launched, visitor, watched
 from tests.gateway.http.conftest import Site, running
 from tests.gateway.http.fakes import HttpSettings
+from tests.gateway.http.shared_app import App
 
 
 # One loop for the package, since one browser serves all of its tests.
@@ -27,11 +30,26 @@ def settings() -> HttpSettings:
     return replace(HttpSettings(), max_inflight=64)
 
 
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def ending() -> AsyncIterator[set[asyncio.Task[bool | None]]]:
+    """Servers that end while the next test runs: each first gives its callers time."""
+    tasks: set[asyncio.Task[bool | None]] = set()
+    yield tasks
+    await asyncio.gather(*tasks)
+
+
 @pytest_asyncio.fixture(loop_scope="package")
-async def site(tmp_path: Path, settings: HttpSettings) -> AsyncIterator[Site]:
+async def site(
+    tmp_path: Path,
+    settings: HttpSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: set[asyncio.Task[bool | None]],
+) -> AsyncIterator[Site]:
     """The server over fake flows."""
-    async with running(tmp_path, settings) as site:
-        yield site
+    monkeypatch.setattr(server, "create_app", App)
+    sites = running(tmp_path, settings)
+    yield await sites.__aenter__()
+    ending.add(asyncio.create_task(sites.__aexit__(None, None, None)))
 
 
 @pytest_asyncio.fixture(loop_scope="package")

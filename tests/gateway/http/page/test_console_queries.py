@@ -210,6 +210,7 @@ async def test_a_failure_is_told_and_what_was_there_stays(
         raise Unavailable("the store is away")
 
     await open_queries(page)
+    await expect(figure(page, "Searches")).to_have_text("1")
     monkeypatch.setattr(site.flows.queries, "query_stats", refuse)
     await page.get_by_role("radio", name="Last week").check()
     await expect(page.get_by_role("alert").get_by_role("heading")).to_have_text("A service is away")

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from tests.browser import launched, visitor, watched
 from tests.drawings import write_catalog
+from tests.mesh.receivers import Receiver, receiving
 from tests.meshes import LiveMesh, live_mesh
 from vitrine import Client
 
@@ -58,10 +59,21 @@ def fashion_folder(shared_data: Path | None, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="package")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveMesh]:
+def receiver() -> Iterator[Receiver]:
+    """Where the services send their spans."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="package")
+def mesh(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[LiveMesh]:
     """All services as `vitrine up` starts them, with two shards, for the whole run."""
-    with live_mesh(tmp_path_factory.mktemp("mesh")) as mesh:
-        yield mesh
+    with pytest.MonkeyPatch.context() as environment:
+        for service in ("GATEWAY", "EMBEDDER", "VECTORSEARCH", "RANKER"):
+            environment.setenv(f"VITRINE_{service}_OTLP_ENDPOINT", receiver.endpoint)
+        environment.setenv("VITRINE_GATEWAY_TRACE_SAMPLE_RATIO", "0.5")
+        with live_mesh(tmp_path_factory.mktemp("mesh")) as mesh:
+            yield mesh
 
 
 @pytest.fixture(scope="package")

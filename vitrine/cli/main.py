@@ -26,6 +26,9 @@ from vitrine.cli import (
     products,
     queries,
     search,
+    shards,
+    size,
+    smoke,
     status,
     train,
     up,
@@ -63,6 +66,9 @@ app.command("index")(index.index)
 app.command("import", hidden=True)(index.index)
 app.command("search")(search.search)
 app.command("status")(status.status)
+app.command("smoke")(smoke.smoke)
+app.add_typer(shards.app, name="shards")
+app.command("size")(size.size)
 app.add_typer(products.app, name="products")
 app.add_typer(catalogs.app, name="catalogs")
 app.add_typer(generations.app, name="generations")

@@ -58,6 +58,25 @@ def test_generations_are_built_activated_and_deleted(gateway: FakeGateway) -> No
     assert json.loads(_vitrine(gateway, "generations", "delete", "g3", "--json").stdout) == {"deleted": "g3"}
 
 
+def test_a_generation_that_is_not_needed_is_no_failure(gateway: FakeGateway) -> None:
+    """With `--if-needed` the newest that has these models will do, and one that is being built is awaited."""
+    gateway.catalogs["shop"] = {}
+    _vitrine(gateway, "generations", "create")
+    gateway.has_new_models = False
+    hurried = _vitrine(gateway, "generations", "create", "--if-needed")
+    assert (hurried.exit_code, hurried.stderr) == (1, "error: another one is being built\n")
+    gateway.looks = 0
+    waited = _vitrine(gateway, "generations", "create", "--if-needed", "--wait", "--json")
+    assert waited.exit_code == 0
+    assert "g2 is being built; waiting for it" in waited.stderr
+    assert "g2 has these models already" in waited.stderr
+    assert [json.loads(waited.stdout)[key] for key in ("id", "state")] == ["g2", "ready"]
+    assert _vitrine(gateway, "generations", "create").exit_code == 1
+    gateway.has_new_models = True
+    new = _vitrine(gateway, "generations", "create", "--if-needed", "--json")
+    assert json.loads(new.stdout)["id"] == "g3"
+
+
 def test_a_wait_that_is_too_long_tells_what_keeps_it(gateway: FakeGateway) -> None:
     """The problem of a generation is shown, and ends the wait with 1 when the time is over."""
     gateway.catalogs["shop"] = {}

@@ -1,0 +1,1 @@
+"""What it takes to run Vitrine on Kubernetes: images, the chart, and what is generated for it."""

@@ -1,6 +1,6 @@
 # Every target is one line for people and one small script for the work; `make` alone tells them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench screenshots protos lock clean
+.PHONY: help setup demo test check chart bench screenshots protos lock clean
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
@@ -21,11 +21,14 @@ test: setup check ## Set up, check, and run every test with coverage.
 check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh
 
+chart: setup ## Check the Helm chart and the images' Dockerfile with the real tools; the last line tells what was checked.
+	@scripts/chart.sh
+
 BENCH ?= mesh
-bench: ## Measure, and write one JSON: make bench [BENCH=gateway|quality] CATALOG=path/to/folder, or make bench BENCH=embedder|vectorsearch|page [CATALOG=...]
+bench: ## Measure into one JSON: BENCH=mesh|gateway|quality CATALOG=folder, BENCH=embedder|vectorsearch|page|autoscaling|observability [CATALOG=folder], or BENCH=rollout
 	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh -a "$(BENCH)" != gateway || \
 		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
-	@scripts/setup.sh bench
+	@scripts/setup.sh $(if $(filter rollout,$(BENCH)),test,bench)
 	@.venv/bin/python -m "benchmarks.$(BENCH)" $(if $(CATALOG),"$(CATALOG)")
 
 screenshots: ## Take the pictures of the page anew, of the demo's products under BSD and MIT.

@@ -20,9 +20,12 @@ check() { # check NAME COMMAND...
 check "ruff" ruff check --quiet --output-format concise
 check "ruff format" ruff format --check --quiet --output-format concise
 check "mypy" mypy --no-error-summary
+check "shellcheck" shellcheck scripts/*.sh benchmarks/gpu.sh deploy/images/install.sh .ci/run
 check "buf lint" buf lint
 check "buf breaking" scripts/breaking.sh
 check "generated stubs" python scripts/protos.py --check
+check "dashboards" python -m deploy.observability --check
+check "chart's schema and README" python -m scripts.chart_docs --check
 check "hosts and machine paths" python scripts/strays.py
 
 if ((${#failed[@]})); then

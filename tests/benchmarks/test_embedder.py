@@ -6,15 +6,13 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
+
+from tests.benchmarks.conftest import ROOT, QuickRuns
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[2]
 RATIOS = (
     "tensor_serving_ratio",
     "tensor_serving_ratio_parallel",
@@ -28,26 +26,9 @@ RATIOS = (
 )
 
 
-@pytest.fixture
-def catalog(drawn_catalog: Path, tmp_path: Path) -> Path:
-    """The drawn catalogue's pictures as JPEGs."""
-    (tmp_path / "images").mkdir()
-    for path in sorted((drawn_catalog / "images").iterdir())[:32]:
-        Image.open(path).convert("RGB").save(tmp_path / "images" / f"{path.stem}.jpg")
-    return tmp_path
-
-
-def run(module: str, *arguments: object) -> dict[str, Any]:
-    command = [sys.executable, "-m", module, *(str(argument) for argument in arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
-
-
-def test_the_embedder_is_measured_in_every_respect(catalog: Path, tmp_path: Path) -> None:
+def test_the_embedder_is_measured_in_every_respect(quick_runs: QuickRuns) -> None:
     """A quick run prints all figures, as its file has them, with the raw latencies beside them."""
-    found = run("benchmarks.embedder", catalog, "--quick", "--results", tmp_path / "results")
+    found, results = quick_runs("embedder")
     assert {name: found[name] for name in RATIOS if not 0 < found[name] < math.inf} == {}
     assert found["quick"]
     assert 0 <= found["overload_goodput_ratio"] < math.inf
@@ -60,14 +41,14 @@ def test_the_embedder_is_measured_in_every_respect(catalog: Path, tmp_path: Path
     assert peers["ours"]["images_per_s"] > 0
     assert peers["fastapi_tuned"]["ours_over_peer"]["images_per_s"] > 0
     assert "unavailable" in peers["litserve_tuned"] or peers["litserve_tuned"]["images_per_s"] > 0
-    written = json.loads((tmp_path / "results" / "embedder.json").read_text())
+    written = json.loads((results / "embedder.json").read_text())
     assert written.pop("raw_s")["served_single"]
     assert written == found
 
 
-def test_what_measures_a_card_runs_without_one(catalog: Path, tmp_path: Path) -> None:
+def test_what_measures_a_card_runs_without_one(quick_runs: QuickRuns) -> None:
     """On the CPU the same program compares a device with itself, and FAISS with numpy."""
-    found = run("benchmarks.gpu", catalog, "--device", "cpu", "--quick", "--results", tmp_path / "results")
+    found, _ = quick_runs("gpu")
     assert found["resnet50"]["served_images_per_s"]["jpeg"]["8"] > 0
     assert found["agreement"]["min_cosine"] > 0.999
     assert found["faiss"]["cpu"]["recall_at_10"] == 1

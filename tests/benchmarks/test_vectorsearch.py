@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.benchmarks.conftest import QuickRuns
+
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
     "coalescing_gain",
     "batch_efficiency",
@@ -24,17 +21,9 @@ FIGURES = (
 SHARES = ("unfiltered", "0.01%", "1.00%", "10.00%", "50.00%", "99.00%")
 
 
-def run(*arguments: object) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.vectorsearch", *(str(argument) for argument in arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
-    assert ended.returncode == 0, ended.stderr
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
-
-
-def test_vectorsearch_is_measured_in_every_respect(tmp_path: Path) -> None:
+def test_vectorsearch_is_measured_in_every_respect(quick_runs: QuickRuns) -> None:
     """A quick run prints all figures, as its file has them, with the raw latencies beside them."""
-    found = run("--quick", "--results", tmp_path)
+    found, results = quick_runs("vectorsearch")
     assert found["quick"]
     assert {name: found[name] for name in FIGURES if not 0 < found[name] < math.inf} == {}
     assert found["recall_exact"] == 1
@@ -52,6 +41,6 @@ def test_vectorsearch_is_measured_in_every_respect(tmp_path: Path) -> None:
     assert found["restart_ready_s"] is None or found["restart_ready_cold_s"] > 0
     assert found["peers"]["ours"]["queries_per_s"] > 0
     assert found["peers"]["faiss_naive"]["ours_over_peer"]["queries_per_s"] > 0
-    written = json.loads((tmp_path / "vectorsearch.json").read_text())
+    written = json.loads((results / "vectorsearch.json").read_text())
     assert written.pop("raw_s")["2000x512_served_single"]
     assert written == found

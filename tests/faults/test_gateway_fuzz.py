@@ -142,7 +142,7 @@ async def called(rig: Rig) -> AsyncIterator[grpc.aio.Channel]:
     add_services(host, rig.gateway)
     add_feed(host, rig.gateway.feed)
     port = await host.start()
-    await host.serving()
+    host.serving()
     waiting = asyncio.create_task(host.wait())
     try:
         async with connect(f"127.0.0.1:{port}") as channel:

@@ -1,0 +1,1 @@
+"""How the autoscaler of the embedder behaves when ten times as many come: simulated from measured figures."""

@@ -13,6 +13,8 @@ from tests.deploy.observability import rules
 
 CASES = sorted((rules.ROOT / "tests" / "deploy" / "rules").glob("*.yaml"))
 RUNBOOKS = (rules.ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
+# The rules' own, and the one that the chart makes of when certificates are renewed.
+ALERTS = {rule["alert"] for rule in rules.rules("alert")} | {"VitrineCertificateOld"}
 PARTS = ("**Means.**", "**Users see.**", "**Look at.**", "**Do.**")
 
 
@@ -22,10 +24,6 @@ def promtool(*arguments: object) -> str:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
-
-
-# The rules' own, and the one that the chart makes of when certificates are renewed.
-ALERTS = {rule["alert"] for rule in rules.rules("alert")} | {"VitrineCertificateOld"}
 
 
 def section(alert: str) -> str:

@@ -1,3 +1,8 @@
+{{/* Where the gateway is called over gRPC, from anywhere in the cluster: the root. */}}
+{{- define "vitrine.gateway.address" -}}
+{{- printf "%s-gateway.%s.svc:50051" (include "vitrine.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
 {{/*
 What both roles of the gateway have: a place for data, and the public keys of tokens.
 */}}

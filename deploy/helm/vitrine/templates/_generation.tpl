@@ -3,13 +3,12 @@ The Job that builds a generation: the root. What embedders make vectors with is 
 models are another Job.
 */}}
 {{- define "vitrine.generation" -}}
-{{- $server := printf "%s-gateway.%s.svc:50051" (include "vitrine.fullname" .) .Release.Namespace -}}
 {{- with .Values.jobs.generation -}}
 {{- include "vitrine.job" (dict
   "root" $
   "component" "generation"
   "spec" (dict "backoffLimit" 6 "activeDeadlineSeconds" (int .activeDeadlineSeconds))
-  "arguments" (list "generations" "create" "--if-needed" "--wait" "--catalog" .catalog "--server" $server)
+  "arguments" (list "generations" "create" "--if-needed" "--wait" "--catalog" .catalog "--server" (include "vitrine.gateway.address" $))
   "annotations" (include "vitrine.generation.sources" $ | fromYaml)
 ) }}
 {{- end -}}

@@ -25,6 +25,9 @@ ADMIN_KEY = "an-admin-key-that-somebody-made-with-openssl"
 ADMIN_KEY_HASH = hashlib.sha256(ADMIN_KEY.encode()).hexdigest()
 PHOTO = photo(1, size=(64, 64))
 
+# How long the secret at the end of a key is; it can have underscores, as what stands before it has.
+SECRET_CHARACTERS = 43
+
 Call = Callable[..., Awaitable[Any]]
 
 

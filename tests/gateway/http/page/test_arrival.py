@@ -93,6 +93,7 @@ async def test_who_goes_back_meanwhile_stays_there(page: Page, site: Site) -> No
 
 async def test_a_file_that_is_gone_is_told(page: Page, site: Site, tmp_path: Path) -> None:
     """One that was removed since it was chosen is refused in words, and another can be chosen."""
+    await expect(page.locator("#shelf li").first).to_be_attached()
     known = await hold_back(page, "**/v1/catalogs?*")
     await page.reload()
     file = tmp_path / "gone.png"

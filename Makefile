@@ -26,7 +26,7 @@ chart: setup ## Check the Helm chart and the images' Dockerfile with the real to
 
 BENCH ?= mesh
 bench: ## Measure into one JSON: BENCH=mesh|gateway|quality CATALOG=folder, BENCH=embedder|vectorsearch|page|autoscaling|observability [CATALOG=folder], or BENCH=rollout
-	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh -a "$(BENCH)" != gateway || \
+	@test -n "$(CATALOG)" -o "$(BENCH)" != mesh -a "$(BENCH)" != gateway -a "$(BENCH)" != quality || \
 		{ echo "bench: say on what: make bench CATALOG=path/to/folder" >&2; exit 2; }
 	@scripts/setup.sh $(if $(filter rollout,$(BENCH)),test,bench)
 	@.venv/bin/python -m "benchmarks.$(BENCH)" $(if $(CATALOG),"$(CATALOG)")

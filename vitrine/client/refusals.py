@@ -18,7 +18,9 @@ UNREACHED = frozenset({NO_ANSWER, NO_TLS})
 
 # What gRPC's core says of a connection that was made and did not last.
 _HANDSHAKE = "handshake failed"
-_CLOSED = re.compile("backends failing.*(?:Socket closed|Connection reset)", re.DOTALL)
+_REFUSED = re.compile("backends failing.*(?:Socket closed|Connection reset)", re.DOTALL)
+# What it says when one broke while a call was under way.
+_LOST = re.compile("Stream removed|Socket closed|Connection reset|keepalive", re.IGNORECASE)
 # Of all that it says of a handshake, what BoringSSL calls the problem.
 _PROBLEM = re.compile("OPENSSL_internal:([A-Z_]+(?:: [a-z][a-z ]+)?)")
 
@@ -44,8 +46,10 @@ def _unreached(server: str, details: str) -> Unavailable:
         problem = _PROBLEM.search(details)
         why = problem[1].replace("_", " ").lower() if problem else details
         return Unavailable(f"no encrypted connection to {server}: {why}", reason=NO_TLS)
-    if _CLOSED.search(details):
+    if _REFUSED.search(details):
         return Unavailable(
             f"{server} closes the connection: it may want TLS, or a certificate of its callers", reason=NO_TLS
         )
+    if _LOST.match(details):
+        return Unavailable(f"the connection to {server} broke before the answer came", reason=NO_ANSWER)
     return Unavailable(f"nothing answers at {server}: is `vitrine up` running?", reason=NO_ANSWER)

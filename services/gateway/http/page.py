@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 
-from starlette.datastructures import Headers
+from starlette.datastructures import URL, Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
@@ -57,6 +58,18 @@ class Page(StaticFiles):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory=directory, html=True)
         self._directory = directory.resolve()
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The answer to a request for `path`; a folder without its last slash is redirected to that with it.
+
+        Starlette writes a whole address there, with the scheme and the host that reached this process, which
+        are not those that a browser sees through a proxy. A path alone will do (RFC 9110, 10.2.2).
+        """
+        response = await super().get_response(path, scope)
+        if isinstance(response, RedirectResponse):
+            address = URL(scope=scope).replace(scheme="", netloc="", path=f"/{quote(path)}/")
+            response.headers["location"] = str(address)
+        return response
 
     def file_response(
         self,

@@ -155,10 +155,19 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
 
 
 async def test_a_folder_is_its_index(client: httpx.AsyncClient) -> None:
-    """The console is reached with a slash, and without one led to it."""
+    """The console is reached with a slash."""
     assert "Console" in (await client.get("/console/")).text
-    redirect = await client.get("/console")
-    assert (redirect.status_code, redirect.headers["location"]) == (307, "http://vitrine/console/")
+
+
+@pytest.mark.parametrize("path", ["/console", "//console", "/x/../console"])
+async def test_a_folder_without_its_slash_leads_to_it_wherever_it_is_seen(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    """The redirect names neither scheme nor host: a proxy may have others, and nobody else is meant."""
+    request = client.build_request("GET", "/console", params={"catalog": "demo"})
+    request.url = request.url.copy_with(raw_path=f"{path}?catalog=demo".encode())
+    response = await client.send(request)
+    assert (response.status_code, response.headers["location"]) == (307, "/console/?catalog=demo")
 
 
 async def test_files_are_only_read(client: httpx.AsyncClient) -> None:

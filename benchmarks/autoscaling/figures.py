@@ -57,7 +57,7 @@ class ClusterFigures:
     schedule_s: float = 15.0
     probe_s: float = 2.0
     ageing_s: float = 10.0
-    pre_stop_s: float = 5.0
+    pre_stop_s: float = 10.0
     gateways: int = 3
     rest_s: float = 0.05
     slo_s: float = 0.5

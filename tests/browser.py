@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
@@ -14,6 +15,11 @@ SHELL = shutil.which("chromium-headless-shell") or CHROMIUM
 
 # Machines stall: what has not come by then does not come.
 WAIT_MS = 60_000
+# For the same reason words that go by themselves, as js/toast.js lets them after this time, stay in tests.
+_STAY = """{
+    const wait = window.setTimeout;
+    window.setTimeout = (act, ms, ...given) => (ms === 7000 ? 0 : wait(act, ms, ...given));
+}"""
 
 
 @contextlib.asynccontextmanager
@@ -21,16 +27,21 @@ async def launched() -> AsyncIterator[Browser]:
     """A browser, until the block ends."""
     expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=SHELL, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=SHELL, args=["--no-sandbox"], timeout=WAIT_MS
+        )
         yield browser
         await browser.close()
 
 
 @contextlib.asynccontextmanager
-async def visitor(browser: Browser, url: str, *, locale: str = "en-GB") -> AsyncIterator[BrowserContext]:
-    """A visitor of the site at `url`, who has never been there before."""
-    context = await browser.new_context(base_url=url, locale=locale)
+async def visitor(
+    browser: Browser, url: str, *, locale: str = "en-GB", **options: Any
+) -> AsyncIterator[BrowserContext]:
+    """A visitor of the site at `url`, who has never been there before; the options are Playwright's."""
+    context = await browser.new_context(base_url=url, locale=locale, **options)
     context.set_default_timeout(WAIT_MS)
+    await context.add_init_script(_STAY)
     yield context
     await context.close()
 

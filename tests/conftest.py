@@ -10,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.drawings import write_catalog
@@ -21,7 +22,18 @@ settings.register_profile(
 )
 settings.load_profile("vitrine")
 
-_SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Drawn with the values of all variables, as they are by default, tracebacks take seconds.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
+_TESTS = Path(__file__).resolve().parent
+_SHARED_DATA = _TESTS.parents[1] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a folder run in one process, since they share engines, browsers and meshes."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.parent.relative_to(_TESTS).as_posix()))
 
 
 @pytest.fixture(scope="session")

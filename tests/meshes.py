@@ -10,23 +10,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from vitrine import Client
 from vitrine.client.operations import Timeouts
 from vitrine.supervisor import ports
 from vitrine.supervisor.layout import Layout
+from vitrine.v1 import vectorsearch_pb2, vectorsearch_pb2_grpc
 
 SHARDS = 2
-READY_TIMEOUT_S = 180.0
-STOP_TIMEOUT_S = 30.0
+# Machines stall: what has not come by then does not come.
+PATIENCE_S = 600.0
+# That a machine stands still for some seconds is no fault of the services. The first of these is what a shard
+# costs that really does not answer.
+_PATIENT = {
+    "VITRINE_GATEWAY_SHARD_TIMEOUT_S": "6",
+    "VITRINE_GATEWAY_EMBED_TIMEOUT_S": "60",
+    "VITRINE_GATEWAY_RANK_TIMEOUT_S": "60",
+    "VITRINE_GATEWAY_STORE_TIMEOUT_S": "60",
+}
 # Below the ports that the kernel hands out to clients, and far from the defaults.
 _FIRST_PORT, _LAST_PORT, _HTTP = 20_000, 31_000, 500
 _POLL_S = 0.05
+
+_given: set[int] = set()
 
 
 def command(*arguments: object) -> list[str]:
@@ -39,11 +52,28 @@ def free_layout() -> Layout:
     while True:
         base = random.randrange(_FIRST_PORT, _LAST_PORT, 20)
         layout = Layout(base, base + _HTTP, SHARDS)
-        if all(ports.is_free(port) for port in layout.ports):
+        if _are_free(layout.ports):
             return layout
 
 
-def eventually(holds: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+def free_targets(count: int) -> list[str]:
+    """Addresses on loopback that nobody listens on."""
+    while True:
+        first = random.randrange(_FIRST_PORT, _LAST_PORT)
+        numbers = range(first, first + count)
+        if _are_free(numbers):
+            return [f"127.0.0.1:{number}" for number in numbers]
+
+
+def _are_free(numbers: Collection[int]) -> bool:
+    """Whether nobody listens on these ports, and nobody in this process will: each is given once."""
+    if not _given.isdisjoint(numbers) or not all(ports.is_free(number) for number in numbers):
+        return False
+    _given.update(numbers)
+    return True
+
+
+def eventually(holds: Callable[[], bool], *, timeout_s: float = PATIENCE_S, what: str) -> None:
     """Wait until `holds` says so; an AssertionError when it has not within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not holds():
@@ -59,15 +89,20 @@ class LiveMesh:
     log_dir: Path
     process: subprocess.Popen[str]
 
-    def client(self, catalog: str, *, read_s: float = 10.0) -> Client:
+    def client(self, catalog: str, *, read_s: float = 60.0) -> Client:
         """A client of one catalogue; reads have a deadline of `read_s`."""
         return Client(self.layout.gateway, catalog=catalog, timeouts=Timeouts(read_s=read_s))
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Run a `vitrine` command against this mesh to its end."""
-        with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            check=False,
+            env=self._environment,
+            text=True,
+            timeout=PATIENCE_S,
+        )
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start a `vitrine` command against this mesh."""
@@ -75,15 +110,35 @@ class LiveMesh:
             command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "VITRINE_SERVER": self.layout.gateway},
+            env=self._environment,
             text=True,
         )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "VITRINE_SERVER": self.layout.gateway}
 
     def run_json(self, *arguments: object, status: int = 0) -> Any:
         """What a command with `--json` printed; it must end with `status`."""
         ended = self.run(*arguments, "--json")
         assert ended.returncode == status, ended.stderr + ended.stdout
         return json.loads(ended.stdout)
+
+    def index(self, folder: Path, catalog: str, *arguments: object, status: int = 0) -> Any:
+        """What `vitrine index` tells of a folder that it has indexed; every shard has it all then."""
+        summary = self.run_json("index", folder, "--catalog", catalog, *arguments, status=status)
+        self.await_shards(catalog)
+        return summary
+
+    def await_shards(self, catalog: str) -> None:
+        """Wait until every shard has what was written to a catalogue before."""
+        with self.client(catalog) as client:
+            revision = client.get_catalog().revision
+        # A search that asks for it would be among the catalogue's searches.
+        eventually(
+            lambda: all(_revision(shard) >= revision for shard in self.layout.vectorsearch),
+            what=f"every shard is at revision {revision}",
+        )
 
     def lines(self, service: str) -> list[dict[str, Any]]:
         """What a service, or the `supervisor`, has logged so far."""
@@ -121,32 +176,44 @@ class LiveMesh:
         pid = self.pid(service)
         os.kill(pid, signal.SIGSTOP)
         try:
+            # Its threads may be at work on other cores when the signal is sent.
+            eventually(lambda: _stands_still(pid), what=f"{service} does nothing")
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def await_restart(self, service: str, *, killed: int, timeout_s: float = 120.0) -> float:
-        """Wait until another process than `killed` serves in its place; the seconds that took."""
-        start = time.monotonic()
-        eventually(
-            lambda: self.pid(service) != killed and self.is_ready(service),
-            timeout_s=timeout_s,
-            what=f"{service} is back",
-        )
-        return time.monotonic() - start
+    def await_restart(self, service: str, *, killed: int) -> None:
+        """Wait until another process than `killed` serves in its place."""
+        eventually(lambda: self.pid(service) != killed and self.is_ready(service), what=f"{service} is back")
 
     def stop(self) -> None:
         """Ask it to end, and hold it to a clean end."""
         self.process.terminate()
-        assert self.process.wait(STOP_TIMEOUT_S) == 0
+        assert self.process.wait(PATIENCE_S) == 0
 
     def cut_power(self) -> None:
-        """Kill every process, the supervisor first so that it restarts none."""
+        """Kill every process, the supervisor first so that it restarts none; all are gone afterwards."""
         self.process.kill()
         for name in self.layout.addresses:
             with suppress(ProcessLookupError):
                 self.kill(name)
-        self.process.wait(STOP_TIMEOUT_S)
+        self.process.wait(PATIENCE_S)
+        # They are nobody's children that could be waited for. With its ports a process lets go of its files.
+        eventually(
+            lambda: all(ports.is_free(port) for port in self.layout.ports), what="all processes are gone"
+        )
+
+
+def _revision(shard: str) -> int:
+    """How far a shard is, by its address."""
+    with grpc.insecure_channel(shard) as channel:
+        ask = vectorsearch_pb2_grpc.VectorSearchServiceStub(channel).GetShardStatus
+        return ask(vectorsearch_pb2.GetShardStatusRequest(), timeout=60).revision
+
+
+def _stands_still(pid: int) -> bool:
+    stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(") ")[2].startswith("T") for stat in stats)
 
 
 @contextmanager
@@ -162,6 +229,7 @@ def live_mesh(directory: Path, layout: Layout | None = None) -> Iterator[LiveMes
         ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=_PATIENT | os.environ,
         text=True,
     )  # fmt: skip
     mesh = LiveMesh(layout, log_dir, process)
@@ -184,7 +252,7 @@ def _await_ready(mesh: LiveMesh) -> None:
         started = {line.get("child") for line in mesh.lines("supervisor") if line["event"] == "started"}
         return started >= set(names) and all(mesh.is_ready(name) for name in names)
 
-    eventually(ready_or_ended, timeout_s=READY_TIMEOUT_S, what="the mesh is ready")
+    eventually(ready_or_ended, what="the mesh is ready")
     assert mesh.process.stdout is not None
     assert json.loads(mesh.process.stdout.readline())["server"] == mesh.layout.gateway
 
@@ -197,5 +265,5 @@ def _kill(mesh: LiveMesh) -> None:
             os.kill(mesh.pid(name), signal.SIGCONT)
     mesh.process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        mesh.process.wait(STOP_TIMEOUT_S)
+        mesh.process.wait(60)
     mesh.process.kill()

@@ -18,19 +18,24 @@ class SharedLock:
         self._turn = threading.Condition()
         self._readers = 0
         self._readers_waiting = 0
+        # Of those that wait, how many have done so through a write: the next one lets them go first.
         self._readers_promised = 0
         self._writers_waiting = 0
         self._writing = False
+        self._writes_ended = 0
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Hold the lock together with other readers."""
         with self._turn:
+            before = self._writes_ended
             self._readers_waiting += 1
-            while self._writing or (self._writers_waiting and not self._readers_promised):
+            # Who comes later must not take the place of one that waited and was slow to wake up.
+            while self._writing or (self._writers_waiting and self._writes_ended == before):
                 self._turn.wait()
             self._readers_waiting -= 1
-            self._readers_promised = max(0, self._readers_promised - 1)
+            if self._writes_ended > before:
+                self._readers_promised -= 1
             self._readers += 1
         try:
             yield
@@ -53,5 +58,6 @@ class SharedLock:
         finally:
             with self._turn:
                 self._writing = False
+                self._writes_ended += 1
                 self._readers_promised = self._readers_waiting
                 self._turn.notify_all()

@@ -18,7 +18,7 @@ OLD_DIGEST = "0ld0" * 16
 class MeanColourEngine:
     """A space `colour` (the mean; red for all texts) in two models, and a space `bare` without weights.
 
-    `gate` can hold its work back; `batches` remembers how many items each had.
+    `gate` can hold its work back; `begun` counts its batches, `batches` remembers how many items each had.
     """
 
     image_size = 8
@@ -35,6 +35,7 @@ class MeanColourEngine:
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.begun = 0
         self.batches: list[int] = []
 
     def image_models(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ class MeanColourEngine:
         return self.image_models(names)
 
     def embed_images(self, images: Sequence[Pixels], names: Sequence[str] = ()) -> dict[str, Vectors]:
+        self.begun += 1
         assert self.gate.wait(60)
         self.batches.append(len(images))
         means = np.stack(images).reshape(len(images), -1, 3).mean(axis=1) + 1e-3

@@ -33,7 +33,7 @@ class Running:
 async def running(engine: MeanColourEngine) -> AsyncIterator[Running]:
     """Takes 4 images or texts a call, has room for 8, and fetches from this machine."""
     host = Host(EmbedderSettings(port=0, drain_s=5), "embedder")
-    fetcher = Fetcher(FetchLimits(timeout_s=60), allowed_hosts=("127.0.0.1",))
+    fetcher = Fetcher(FetchLimits(timeout_s=60, connect_timeout_s=60), allowed_hosts=("127.0.0.1",))
     pipeline = Pipeline(
         engine,  # type: ignore[arg-type]  # what a pipeline uses of an engine
         limits=ImageLimits(max_bytes=100_000, max_pixels=250_000),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,11 +12,7 @@ from services.embedder import images, towers, weights
 from services.embedder.engine import Engine, name_of
 from services.embedder.models import resnet50
 from services.mesh.errors import FailedPrecondition, InvalidArgument
-from tests.embedder import drawings
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import open_clip
+from tests.embedder import drawings, tiny_clip
 
 
 @pytest.fixture(scope="module")
@@ -148,18 +143,13 @@ def test_a_head_of_another_trunk_is_not_used(models_dir: Path, monkeypatch: pyte
 
 def test_a_local_clip_checkpoint_takes_over_the_space(tmp_path: Path, pixels: images.Pixels) -> None:
     """A checkpoint of an open_clip architecture, once pulled, is the space `clip`, alone if need be."""
-    torch.manual_seed(0)
-    save_file(open_clip.create_model("ViT-B-32").state_dict(), tmp_path / "mine.safetensors")
-    weights.pull(
-        ["clip"],
-        tmp_path / "models",
-        lambda step: None,
-        given={"clip": f"ViT-B-32:{tmp_path / 'mine.safetensors'}"},
-    )
+    checkpoint = tiny_clip.write(tmp_path / "mine.safetensors", seed=0)
+    given = {"clip": f"{tiny_clip.ARCHITECTURE}:{checkpoint}"}
+    weights.pull(["clip"], tmp_path / "models", lambda step: None, given=given)
     engine = Engine(tmp_path / "models")
     assert [space.name for space in engine.spaces if not space.unavailable_reason] == ["clip"]
-    assert engine.embed_images(pixels)["clip"].shape == (3, 512)
-    assert engine.embed_texts(["red shoes"])["clip"].shape == (1, 512)
+    assert engine.embed_images(pixels)["clip"].shape == (3, tiny_clip.DIM)
+    assert engine.embed_texts(["red shoes"])["clip"].shape == (1, tiny_clip.DIM)
 
 
 def test_pictures_are_resized_for_a_smaller_tower() -> None:

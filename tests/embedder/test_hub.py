@@ -15,6 +15,7 @@ from services.embedder import hub
 from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable
 from tests.embedder import hub_server
 from tests.embedder.hub_server import FILE, REPOSITORY, Hub
+from tests.ports import reserved
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -30,6 +31,7 @@ def unwatched(share: float) -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setattr(hub, "CONNECT_TIMEOUT_S", 60.0)
     with hub_server.running(CONTENT) as running:
         monkeypatch.setattr(constants, "ENDPOINT", running.url)
         yield running
@@ -41,10 +43,10 @@ def download(directory: Path) -> Path:
 
 def test_a_hub_out_of_reach_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One short attempt decides, and nothing is written."""
-    with hub_server.running(CONTENT) as gone:
-        monkeypatch.setattr(constants, "ENDPOINT", gone.url)
-    with pytest.raises(Unavailable, match="out of reach"):
-        hub.fetch_checkpoint("ViT-B-32", "laion2b_s34b_b79k", tmp_path, unwatched)
+    with reserved() as port:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        with pytest.raises(Unavailable, match="out of reach"):
+            hub.fetch_checkpoint("ViT-B-32", "laion2b_s34b_b79k", tmp_path, unwatched)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,18 +12,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from tests.ports import reserved
+
 READY_TIMEOUT_S = 60.0
 _POLL_S = 0.02
 
 
 class RedisServer:
-    """One server, with `options` of redis.conf; it keeps its port over restarts, and what it has saved."""
+    """One server on `port`, with `options` of redis.conf; what it has saved is there after a restart."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, port: int, *options: str) -> None:
         self._directory = directory
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -66,6 +68,9 @@ class RedisServer:
     def pause(self) -> None:
         """Let it stand still: connections stay, and nothing answers."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        # It may be at work on another core when the signal is sent.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Let it go on."""
@@ -84,12 +89,13 @@ class RedisServer:
 @contextmanager
 def running(directory: Path, *options: str) -> Iterator[RedisServer]:
     """A server that runs meanwhile."""
-    server = RedisServer(directory, *options)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    with reserved() as port:
+        server = RedisServer(directory, port, *options)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 class Delay:
@@ -114,7 +120,8 @@ class Delay:
             task = asyncio.current_task()
             assert task is not None
             passing.add(task)
-            with suppress(ConnectionError):
+            # Cancelled at the end of the block.
+            with suppress(ConnectionError, asyncio.CancelledError):
                 await self._pass(reader, writer)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
@@ -146,10 +153,3 @@ class Delay:
         finally:
             requests.close()
             writer.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import io
 from collections import defaultdict
@@ -33,6 +34,7 @@ from vitrine.v1 import (
 DIMENSIONS = {"resnet50": 16, "clip": 8, "triplet": 4}
 
 
+@functools.cache
 def photo(seed: int, *, size: tuple[int, int] = (24, 24), form: str = "PNG") -> bytes:
     """A small picture that differs by seed."""
     pixels = np.random.default_rng(seed).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
@@ -43,12 +45,24 @@ def photo(seed: int, *, size: tuple[int, int] = (24, 24), form: str = "PNG") -> 
 
 def vector_of(content: bytes, space: str, digest: str = "d1") -> vectors.Floats:
     """A unit vector that is the same for the same content and the same model."""
-    if digest != "d1":
-        content = digest.encode() + content
-    seed = int.from_bytes(hashlib.sha256(content + space.encode()).digest()[:8], "little")
-    vector = np.random.default_rng(seed).normal(size=DIMENSIONS[space]).astype(np.float32)
+    return _drawn(
+        (content if digest == "d1" else digest.encode() + content) + space.encode(), DIMENSIONS[space]
+    )
+
+
+@functools.cache
+def _drawn(seed: bytes, dimension: int) -> vectors.Floats:
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed).digest()[:8], "little"))
+    vector = rng.normal(size=dimension).astype(np.float32)
     unit: vectors.Floats = vector / np.linalg.norm(vector)
+    unit.flags.writeable = False
     return unit
+
+
+@functools.cache
+def _of_a_host() -> ServiceSettings:
+    """Made once: to look through the environment takes longer than to serve."""
+    return ServiceSettings(port=0, metrics_port=0, drain_s=0, log_level="ERROR")
 
 
 class Fault:
@@ -432,7 +446,7 @@ async def hosted(
     name: str, descriptor: ServiceDescriptor, register: Callable[[Any], None]
 ) -> AsyncIterator[str]:
     """A service on a free port of loopback; its target."""
-    host = Host(ServiceSettings(port=0, metrics_port=0, drain_s=0, log_level="ERROR"), name)
+    host = Host(_of_a_host(), name)
     host.add(descriptor, register)
     port = await host.start()
     host.serving()

@@ -29,6 +29,8 @@ from vitrine.v1 import (
 
 CATALOG = "catalogs/shop"
 
+_TIMEOUTS = ("embed_timeout_s", "fetch_timeout_s", "rank_timeout_s", "shard_timeout_s", "store_timeout_s")
+
 
 class FailingStore:
     """A store that can be away."""
@@ -180,7 +182,7 @@ async def rigged(
             shards=",".join(targets),
             data_dir=data_dir,
             # A machine that stands still for a second is no fault of the services.
-            **{"rank_timeout_s": 60, "shard_timeout_s": 60, "store_timeout_s": 60, **fields},
+            **{**dict.fromkeys(_TIMEOUTS, 60), **fields},
         )
         real = SqliteStore(await SqliteDatabase.open(data_dir / "catalog.db"))
         stack.push_async_callback(real.close)

@@ -19,17 +19,22 @@ PRODUCTS = 30
 
 
 class Copy(FakeShard):
-    """A replica; remembers how much time its calls had, and how many were cancelled."""
+    """A replica; remembers how much time its calls had, and how many were cancelled.
+
+    It takes up no search before `may_begin` says so.
+    """
 
     def __init__(self, shard: int = 0, shards: int = 1) -> None:
         super().__init__(shard, shards)
         self.status_fault = Fault()
         self.remaining_s: list[float] = []
         self.cancelled = 0
+        self.may_begin: Callable[[], bool] = lambda: True
 
     async def SearchVectors(self, request: Any, context: Any) -> vectorsearch_pb2.SearchVectorsResponse:
         self.remaining_s.append(context.time_remaining())
         try:
+            await until(self.may_begin)
             return await super().SearchVectors(request, context)
         except asyncio.CancelledError:
             self.cancelled += 1

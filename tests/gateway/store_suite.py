@@ -646,8 +646,11 @@ class StoreSuite:
         assert set(await contents(store)) == {("shop", "a"), ("shop", "b")}
         assert await store.applied() == 2
 
-    async def test_a_living_writer_is_left_its_moment(self, store: Store) -> None:
+    async def test_a_living_writer_is_left_its_moment(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """What was just appended is left to whoever has appended it."""
+        monkeypatch.setattr("services.gateway.store.log.GRACE_S", 3_600)
         log = ChangeLog(store, keep_entries=100)
         await store.append(Entry(1, 1, (written("a"),)))
         for _ in range(3):
@@ -691,7 +694,7 @@ class StoreSuite:
 
     async def test_followers_are_woken(self, log: ChangeLog) -> None:
         """Whoever waits for news gets it with the write, and after the time given otherwise."""
-        waiting = asyncio.create_task(log.wait_past(0, 10.0))
+        waiting = asyncio.create_task(log.wait_past(0, 60))
         await asyncio.sleep(0)
         await log.write(Write((written("a"),), {}))
         assert await waiting == 1

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.gateway import discovery, replicas
+from services.gateway import discovery, replicas, shard_sets
 from services.gateway.discovery import Discovery
 from services.gateway.replicas import Place, Replicas, State
 from services.gateway.settings import MAX_REPLICAS
@@ -231,8 +231,10 @@ def _choose(known: Addresses, served: CopySet, chance: random.Random) -> None:
         known.found[f"shard-{shard}"] = tuple(chance.sample(targets, chance.randrange(1, len(targets) + 1)))
 
 
-async def test_names_are_resolved_before_anything_is_served() -> None:
+async def test_names_are_resolved_before_anything_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """The replicas are there as soon as the client is at work, and new ones are found while it is."""
+    monkeypatch.setattr(discovery, "PERIOD_S", 0.05)
+    monkeypatch.setattr(shard_sets, "PERIOD_S", 0.05)
     async with copied(1, 2) as served:
         [targets] = served.targets
         known = Addresses(targets[0])

@@ -241,7 +241,7 @@ async def test_a_store_that_is_away_ends_the_feed(rig: Rig) -> None:
 
 async def test_the_services_over_grpc(rig: Rig) -> None:
     """Every service answers on one server, and a drain does not wait for feeds that never end."""
-    host = Host(ServiceSettings(port=0, metrics_port=0, drain_s=20, log_level="ERROR"), "gateway")
+    host = Host(ServiceSettings(port=0, metrics_port=0, drain_s=600, log_level="ERROR"), "gateway")
     add_services(host, rig.gateway)
     add_feed(host, rig.gateway.feed)
     port = await host.start()
@@ -250,31 +250,33 @@ async def test_the_services_over_grpc(rig: Rig) -> None:
         catalog = catalog_pb2_grpc.CatalogServiceStub(connected)
         name = "catalogs/shop"
         await channel.call(
-            catalog.CreateCatalog, catalog_pb2.CreateCatalogRequest(catalog_id="grpc"), timeout_s=5
+            catalog.CreateCatalog, catalog_pb2.CreateCatalogRequest(catalog_id="grpc"), timeout_s=60
         )
-        await channel.call(catalog.GetCatalog, catalog_pb2.GetCatalogRequest(name=name), timeout_s=5)
-        await channel.call(catalog.ListCatalogs, catalog_pb2.ListCatalogsRequest(), timeout_s=5)
+        await channel.call(catalog.GetCatalog, catalog_pb2.GetCatalogRequest(name=name), timeout_s=60)
+        await channel.call(catalog.ListCatalogs, catalog_pb2.ListCatalogsRequest(), timeout_s=60)
         upsert = catalog_pb2.BatchUpsertProductsRequest(
             catalog=name, products=[item("p1", photos=[photo(1)])]
         )
-        written = await channel.call(catalog.BatchUpsertProducts, upsert, timeout_s=5)
+        written = await channel.call(catalog.BatchUpsertProducts, upsert, timeout_s=60)
         await rig.sync()
         search = search_pb2.SearchRequest(catalog=name, parts=[search_pb2.QueryPart(text="a")])
         stub = search_pb2_grpc.SearchServiceStub(connected)
-        assert len((await channel.call(stub.Search, search, timeout_s=5)).hits) == 1
+        assert len((await channel.call(stub.Search, search, timeout_s=60)).hits) == 1
         with pytest.raises(InvalidArgument) as refused:
-            await channel.call(stub.Search, search_pb2.SearchRequest(catalog=name), timeout_s=5)
+            await channel.call(stub.Search, search_pb2.SearchRequest(catalog=name), timeout_s=60)
         assert refused.value.field == "parts"
-        await channel.call(catalog.ListProducts, catalog_pb2.ListProductsRequest(parent=name), timeout_s=5)
+        await channel.call(catalog.ListProducts, catalog_pb2.ListProductsRequest(parent=name), timeout_s=60)
         product = f"{name}/products/p1"
-        await channel.call(catalog.GetProduct, catalog_pb2.GetProductRequest(name=product), timeout_s=5)
-        await channel.call(catalog.DeleteProduct, catalog_pb2.DeleteProductRequest(name=product), timeout_s=5)
+        await channel.call(catalog.GetProduct, catalog_pb2.GetProductRequest(name=product), timeout_s=60)
+        await channel.call(
+            catalog.DeleteProduct, catalog_pb2.DeleteProductRequest(name=product), timeout_s=60
+        )
         feed = catalog_pb2_grpc.FeedServiceStub(connected)
         assert [frame async for frame in channel.stream(feed.Scan, catalog_pb2.ScanRequest())]
         frames = channel.stream(feed.Follow, catalog_pb2.FollowRequest(after_revision=written.revision))
         await anext(frames)
         host.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(Unavailable):
                 async for _ in frames:
                     pass

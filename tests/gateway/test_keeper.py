@@ -43,6 +43,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keeper that looks often, asks before each step, and takes few products at a time."""
     monkeypatch.setattr(keeper, "PERIOD_S", 0.02)
     monkeypatch.setattr(keeper, "RENEW_S", 0)
+    monkeypatch.setattr(keeper, "LEASE_S", 600)
     monkeypatch.setattr("services.gateway.generation_building.PAGE_PRODUCTS", 4)
 
 

@@ -156,8 +156,9 @@ class TestReplicas:
             assert told[replica.target].in_hand == 2
 
 
-async def test_a_gateway_at_work(tmp_path: Path) -> None:
+async def test_a_gateway_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Head, start, shards, dependencies, stages and searches of a gateway are those that there were."""
+    monkeypatch.setattr(shard_sets, "PERIOD_S", 0.05)
     async with rigged(tmp_path) as rig:
         before = await status_of(rig)
         await rig.fill(4)

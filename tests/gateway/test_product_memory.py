@@ -37,12 +37,12 @@ class CountingStore:
 
 
 class Shop:
-    """A log, and a memory of what it wrote."""
+    """A log, and a memory of what it wrote, at a time that stands still as the machine may."""
 
     def __init__(self, store: CountingStore, log: ChangeLog, *, max_bytes: int = 1 << 20) -> None:
         self.store = store
         self.log = log
-        self.recent = RecentChanges(store, log, poll_s=0.05)
+        self.recent = RecentChanges(store, log, poll_s=0.05, clock=lambda: 0.0)
         self.memory = ProductMemory(store, self.recent, max_bytes=max_bytes)
 
     async def write(self, product_id: str, title: str | None) -> int:

@@ -21,6 +21,7 @@ from tests.gateway.rigs import Rig, ids, image, item, product, rigged, text
 from vitrine.v1 import search_pb2, vectorsearch_pb2
 
 NO_CACHE = Duration(seconds=0)
+CACHE = Duration(seconds=600)
 
 
 @pytest.fixture
@@ -116,11 +117,11 @@ def _naive_variety(order: list[str], shares: dict[str, float], diversity: float)
         vector = vector_of(content, "clip").astype(np.float16).astype(np.float64)
         return vector / np.linalg.norm(vector)
 
+    alike = {(one, other): float(looks(one) @ looks(other)) for one in order for other in order}
     chosen, left = [order[0]], order[1:]
     while left:
         worth = {
-            each: (1 - diversity) * shares[each]
-            - diversity * max(float(looks(each) @ looks(other)) for other in chosen)
+            each: (1 - diversity) * shares[each] - diversity * max(alike[each, other] for other in chosen)
             for each in left
         }
         chosen.append(max(left, key=lambda each: (round(worth[each], 5), -left.index(each))))
@@ -156,9 +157,11 @@ async def test_diversity_is_of_what_hits_look_like(ranked_shop: Rig) -> None:
 async def test_a_varied_page_is_cached_by_its_place(ranked_shop: Rig) -> None:
     """Pages of one request are told apart, and other diversity is another request."""
     query = image(photo(0))
-    first = await ranked_shop.search(query, profile="clip", diversity=0.5)
-    second = await ranked_shop.search(query, profile="clip", diversity=0.5, page_token=first.next_page_token)
-    again = await ranked_shop.search(query, profile="clip", diversity=0.5, page_token=first.next_page_token)
+    varied: dict[str, Any] = {"profile": "clip", "diversity": 0.5, "max_staleness": CACHE}
+    first = await ranked_shop.search(query, **varied)
+    second = await ranked_shop.search(query, **varied, page_token=first.next_page_token)
+    again = await ranked_shop.search(query, **varied, page_token=first.next_page_token)
+    assert second.cache == search_pb2.CACHE_OUTCOME_MISS
     assert again.cache == search_pb2.CACHE_OUTCOME_HIT
     assert ids(again) == ids(second)
     with pytest.raises(InvalidArgument) as refused:

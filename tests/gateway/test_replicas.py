@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -78,8 +79,9 @@ async def test_calls_that_fail_together_are_one_failure() -> None:
     """All calls end when a process dies, which is one failure; those begun before it do not count later."""
     async with unserved(1) as shard:
         [replica] = shard.all
+        asked_at_s = time.monotonic()
         for _ in range(50):
-            replica.set_aside(asked_at_s=float("inf"))
+            replica.set_aside(asked_at_s=asked_at_s)
         aside_since_s = replica.aside_since_s
         await until(lambda: not replica.is_aside)
         replica.set_aside(asked_at_s=aside_since_s - 1)
@@ -88,8 +90,10 @@ async def test_calls_that_fail_together_are_one_failure() -> None:
         assert replica._aside_until_s - replica.aside_since_s <= 0.5
 
 
-async def test_when_all_failed_the_first_to_fail_is_tried() -> None:
+async def test_when_all_failed_the_first_to_fail_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all replicas set aside it is the turn of the one that has been so longest."""
+    monkeypatch.setattr(replicas, "_ASIDE_FIRST_S", 60)
+    monkeypatch.setattr(replicas, "_ASIDE_MAX_S", 60)
     async with unserved(3) as shard:
         first, second, third = shard.all
         for each in (second, first, third):

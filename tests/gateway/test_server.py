@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,16 +18,11 @@ from services.mesh import channel
 from services.mesh.server import Host
 from tests.gateway.fakes import FakeEmbedder, hosted
 from tests.gateway.store_suite import commit, deleted
+from tests.ports import reserved
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc, embedder_pb2, embedder_pb2_grpc
 
 TIMEOUT_S = 60
 NOBODY = "127.0.0.1:1"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -48,12 +42,14 @@ async def running(
     told = GatewaySettings(
         **{
             "port": 0,
+            "http_port": 0,
             "metrics_port": 0,
             "data_dir": data_dir,
             "embedder": NOBODY,
             "ranker": NOBODY,
             "shards": NOBODY,
             "drain_s": 0,
+            "embed_timeout_s": TIMEOUT_S,
             **settings,
         }
     )
@@ -102,14 +98,14 @@ async def test_a_gateway_for_the_feed_serves_nothing_else(
     store = SqliteStore(await SqliteDatabase.open(tmp_path / "catalog.db"))
     await commit(store, deleted("a"))
     await store.close()
-    http_port = free_port()
-    async with running(monkeypatch, tmp_path, role="feed", http_port=http_port) as connected:
-        assert not await serves_catalogues(connected)
-        assert await serves_the_feed(connected)
-        frames = followed(connected)
-        assert [change.product_id for change in (await anext(frames)).changes] == ["a"]
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", http_port)
+    with reserved() as http_port:
+        async with running(monkeypatch, tmp_path, role="feed", http_port=http_port) as connected:
+            assert not await serves_catalogues(connected)
+            assert await serves_the_feed(connected)
+            frames = followed(connected)
+            assert [change.product_id for change in (await anext(frames)).changes] == ["a"]
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", http_port)
 
 
 async def test_gateways_share_the_work_on_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +117,7 @@ async def test_gateways_share_the_work_on_one_store(tmp_path: Path, monkeypatch:
 
     async with (
         hosted("embedder", service, register) as embedder,
-        running(monkeypatch, tmp_path, role="api", http_port=free_port(), embedder=embedder) as api,
+        running(monkeypatch, tmp_path, role="api", embedder=embedder) as api,
         running(monkeypatch, tmp_path, role="feed", feed_heartbeat_s=60) as feed,
     ):
         assert await serves_catalogues(api)
@@ -136,10 +132,10 @@ async def test_gateways_share_the_work_on_one_store(tmp_path: Path, monkeypatch:
 
 async def test_a_gateway_does_everything_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One gateway alone answers callers, has HTTP and sends the feed."""
-    http_port = free_port()
-    async with running(monkeypatch, tmp_path, http_port=http_port) as connected:
-        assert await serves_catalogues(connected)
-        assert await serves_the_feed(connected)
-        _, writer = await asyncio.open_connection("127.0.0.1", http_port)
-        writer.close()
-        await writer.wait_closed()
+    with reserved() as http_port:
+        async with running(monkeypatch, tmp_path, http_port=http_port) as connected:
+            assert await serves_catalogues(connected)
+            assert await serves_the_feed(connected)
+            _, writer = await asyncio.open_connection("127.0.0.1", http_port)
+            writer.close()
+            await writer.wait_closed()

@@ -119,12 +119,12 @@ async def test_one_that_is_slow_to_tell_is_silent(monkeypatch: pytest.MonkeyPatc
     async with rigged() as rig:
         slow = rig.sets.in_use.shards[0].all[0]
         await rig.sets.check()
-        monkeypatch.setattr(shard_sets, "LOOK_TIMEOUT_S", 0.2)
-        rig.old.all[0].status_fault.delay_s = 60
-        await rig.sets.check()
+        with monkeypatch.context() as hurried:
+            hurried.setattr(shard_sets, "LOOK_TIMEOUT_S", 0.2)
+            rig.old.all[0].status_fault.delay_s = 60
+            await rig.sets.check()
         assert slow.is_silent
         assert not slow.is_aside
-        monkeypatch.undo()
         rig.old.all[0].status_fault.delay_s = 0
         await rig.sets.check()
         assert not slow.is_silent

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,9 +9,11 @@ import grpc
 import grpc.aio
 import pytest
 
+from services.mesh import channel as channels
 from services.mesh import deadline, errors
 from services.mesh.channel import MAX_MESSAGE_BYTES, call, connect, options, stream
 from tests.mesh.hosts import running
+from tests.ports import reserved
 from vitrine.v1 import catalog_pb2, ranker_pb2, ranker_pb2_grpc
 
 REQUEST = ranker_pb2.RankRequest(limit=3)
@@ -20,6 +21,14 @@ REQUEST = ranker_pb2.RankRequest(limit=3)
 
 async def _nothing() -> None:
     return
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is so soon."""
+    retries = json.loads(json.dumps(channels._RETRIES))
+    retries["retryPolicy"]["initialBackoff"] = "0.01s"
+    monkeypatch.setattr(channels, "_RETRIES", retries)
 
 
 def test_only_the_outermost_caller_retries() -> None:
@@ -108,12 +117,10 @@ async def test_retries_go_on_while_servers_are_replaced_and_end_when_all_fail() 
 
 async def test_a_service_that_is_away_is_unavailable() -> None:
     """Nobody listens there: told at once, not at the deadline."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with connect(f"127.0.0.1:{port}") as channel:
-        with pytest.raises(errors.Unavailable):
-            await call(ranker_pb2_grpc.RankerServiceStub(channel).Rank, REQUEST, timeout_s=5)
+    with reserved() as port:
+        async with connect(f"127.0.0.1:{port}") as channel:
+            with pytest.raises(errors.Unavailable):
+                await call(ranker_pb2_grpc.RankerServiceStub(channel).Rank, REQUEST, timeout_s=60)
 
 
 async def test_retries_outlast_a_moment_of_absence() -> None:
@@ -127,7 +134,7 @@ async def test_retries_outlast_a_moment_of_absence() -> None:
             raise errors.Unavailable("starting")
 
     async with running(away_twice) as found, connect(f"127.0.0.1:{found.port}", retries=True) as channel:
-        response = await call(ranker_pb2_grpc.RankerServiceStub(channel).Rank, REQUEST, timeout_s=10)
+        response = await call(ranker_pb2_grpc.RankerServiceStub(channel).Rank, REQUEST, timeout_s=60)
     assert response.dropped_count == 3
     assert attempts == 3
 
@@ -157,8 +164,8 @@ async def test_a_message_above_the_limit_is_refused() -> None:
     """More than a server takes is RESOURCE_EXHAUSTED, and below it more than gRPC's usual 4 MiB passes."""
     large = ranker_pb2.RankRequest(query=ranker_pb2.RankQuery(text="x" * (5 << 20)))
     async with running(_nothing) as found:
-        await call(found.ranker.Rank, large, timeout_s=10)
+        await call(found.ranker.Rank, large, timeout_s=60)
     async with running(_nothing, max_message_bytes=1 << 20) as found:
         with pytest.raises(errors.ResourceExhausted):
-            await call(found.ranker.Rank, large, timeout_s=10)
+            await call(found.ranker.Rank, large, timeout_s=60)
     assert MAX_MESSAGE_BYTES > 4 << 20

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,15 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.mesh import channel, errors, server
+from services.mesh.health import Health
 from services.mesh.server import LIVENESS, Host
 from tests.mesh.hosts import HostSettings, running
 from tests.mesh.mute import mute
+from tests.ports import reserved
 from vitrine.v1 import ranker_pb2, ranker_pb2_grpc
 
 TIMEOUT_S = 60.0
+CHECK = "/grpc.health.v1.Health/Check"
 READINESS = "vitrine.v1.RankerService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -32,11 +33,9 @@ async def nothing() -> None:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-        return found
+def port() -> Iterator[int]:
+    with reserved() as found:
+        yield found
 
 
 @asynccontextmanager
@@ -85,28 +84,50 @@ async def test_probes_ask_for_the_moment(port: int) -> None:
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_probes_that_do_not_read_are_in_the_way_for_a_while_only(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So many at once are answered, and connections end at an age, whatever is open on them."""
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
+    """Released by each probe that comes."""
+    come = asyncio.Semaphore(0)
+    really = Health.Check
+
+    async def check(self: Health, request: health_pb2.HealthCheckRequest, context: Any) -> Any:
+        come.release()
+        return await really(self, request, context)
+
+    monkeypatch.setattr(Health, "Check", check)
     monkeypatch.setattr(server, "_PROBES_AT_ONCE", 2)
-    monkeypatch.setattr(server, "_PROBES_CONNECTED_S", 1.0)
-    codes: list[grpc.StatusCode] = []
-    async with running(nothing, health_port=port), mute(port, "/grpc.health.v1.Health/Check", calls=2):
-        give_up_s = time.monotonic() + TIMEOUT_S
-        while codes[-1:] != [grpc.StatusCode.OK]:
-            assert time.monotonic() < give_up_s
-            async with probing(port) as health:
-                try:
-                    await status(health, LIVENESS)
-                    codes.append(grpc.StatusCode.OK)
-                except grpc.aio.AioRpcError as error:
-                    codes.append(error.code())
-            await asyncio.sleep(0.05)
-            if codes == [grpc.StatusCode.OK]:
-                # Before the others' calls came.
-                codes.clear()
-    assert set(codes) == {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OK}
+    return come
+
+
+async def come(checks: asyncio.Semaphore, *, times: int) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        for _ in range(times):
+            await checks.acquire()
+
+
+async def test_so_many_probes_are_answered_at_once(port: int, checks: asyncio.Semaphore) -> None:
+    """One more than that is refused, while others do not read their answers."""
+    async with running(nothing, health_port=port), mute(port, CHECK, calls=2), probing(port) as health:
+        await come(checks, times=2)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await status(health, LIVENESS)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_probes_that_do_not_read_are_in_the_way_for_a_while_only(
+    port: int, checks: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections end at an age, whatever is open on them."""
+    monkeypatch.setattr(server, "_PROBES_CONNECTED_S", 0.5)
+    async with running(nothing, health_port=port), mute(port, CHECK, calls=2):
+        await come(checks, times=2)
+        async with asyncio.timeout(TIMEOUT_S):
+            answered = None
+            while answered != SERVING:
+                with suppress(grpc.aio.AioRpcError):
+                    async with probing(port) as health:
+                        answered = await status(health, LIVENESS)
+                await asyncio.sleep(0.05)
 
 
 async def test_the_health_port_has_nothing_but_health(port: int) -> None:

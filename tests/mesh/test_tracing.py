@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import grpc
@@ -23,6 +22,7 @@ from services.mesh.channel import call, stream
 from services.mesh.stages import StageClock
 from tests.mesh.hosts import running
 from tests.mesh.receivers import Received, Receiver, receiving
+from tests.ports import reserved
 from vitrine.v1 import catalog_pb2, common_pb2, ranker_pb2
 
 TIMEOUT_S = 60.0
@@ -35,6 +35,13 @@ SAMPLED, NOT_SAMPLED = "01", "00"
 def receiver() -> Iterator[Receiver]:
     with receiving() as receiver:
         yield receiver
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends waits for its last spans, however slow the machine is."""
+    monkeypatch.setattr(tracing, "EXPORT_TIMEOUT_S", TIMEOUT_S)
+    monkeypatch.setattr(tracing, "FLUSH_S", TIMEOUT_S)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +71,12 @@ def parent(flags: str) -> str:
 def only(spans: list[Received], kind: str, name: str) -> Received:
     [found] = [span for span in spans if (span.kind, span.name) == (kind, name)]
     return found
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while not holds():  # noqa: ASYNC110 - threads set no event
+            await asyncio.sleep(0.01)
 
 
 def dropped(reason: str) -> float:
@@ -316,7 +329,7 @@ def secure_receiver(authority: trustme.CA) -> Iterator[Receiver]:
 
 @pytest.mark.parametrize("knows", [True, False])
 async def test_a_receiver_is_checked_by_its_own_authority(
-    secure_receiver: Receiver, tmp_path: Path, *, knows: bool
+    secure_receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, knows: bool
 ) -> None:
     """Over TLS a receiver has to be who it says, whatever authority our services have among themselves."""
     mesh = trustme.CA()
@@ -326,6 +339,8 @@ async def test_a_receiver_is_checked_by_its_own_authority(
     key.write_bytes(issued.private_key_pem.bytes())
     certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
     before = dropped("not_taken")
+    if not knows:
+        monkeypatch.setattr(tracing, "FLUSH_S", 0.2)
     async with running(
         nothing,
         otlp_endpoint=f"https://{secure_receiver.address}",
@@ -335,13 +350,7 @@ async def test_a_receiver_is_checked_by_its_own_authority(
         tls_client_key=key,
     ) as found:
         await found.ranker.Rank(REQUEST, metadata=((trace.HEADER, parent(SAMPLED)),))
-        if knows:
-            await asyncio.to_thread(secure_receiver.spans_when, lambda spans: len(spans) == 1)
-    if not knows:
-        give_up_s = time.monotonic() + TIMEOUT_S
-        while dropped("not_taken") == before:
-            assert time.monotonic() < give_up_s
-            await asyncio.sleep(0.01)
+    await until(lambda: len(secure_receiver.spans) + dropped("not_taken") - before == 1)
     assert len(secure_receiver.spans) == knows
 
 
@@ -395,21 +404,21 @@ async def test_stages_of_many_requests_are_told_by_each(receiver: Receiver) -> N
     assert server.start_ns - 10**7 <= search.end_ns <= server.end_ns
 
 
-async def test_a_receiver_that_is_away_harms_nobody(log: CapturingLogger) -> None:
+async def test_a_receiver_that_is_away_harms_nobody(
+    log: CapturingLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Requests are answered, the loss is counted, and there is one line of it, not one a try."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setattr(tracing, "BATCH_SPANS", 8)
+    monkeypatch.setattr(tracing, "FLUSH_S", 0.2)
     before = dropped("not_taken")
-    async with running(nothing, otlp_endpoint=endpoint, trace_sample_ratio=1.0) as found:
-        for _ in range(3 * tracing.BATCH_SPANS):
-            assert (await found.ranker.Rank(REQUEST, timeout=TIMEOUT_S)).dropped_count == 7
-        found.host.stop()
-        await found.host.wait()
-    give_up_s = time.monotonic() + TIMEOUT_S
-    while dropped("not_taken") == before:
-        assert time.monotonic() < give_up_s
-        await asyncio.sleep(0.01)
+    with reserved() as port:
+        endpoint = f"http://127.0.0.1:{port}"
+        async with running(nothing, otlp_endpoint=endpoint, trace_sample_ratio=1.0) as found:
+            for _ in range(3 * tracing.BATCH_SPANS):
+                assert (await found.ranker.Rank(REQUEST, timeout=TIMEOUT_S)).dropped_count == 7
+            found.host.stop()
+            await found.host.wait()
+        await until(lambda: dropped("not_taken") == before + 3 * tracing.BATCH_SPANS)
     assert [call.args for call in log.calls] == [("spans are not taken",)]
 
 
@@ -421,7 +430,7 @@ async def test_a_receiver_that_is_back_gets_spans(
     receiver.refuses = True
     async with running(nothing, otlp_endpoint=receiver.endpoint, trace_sample_ratio=1.0) as found:
         await found.ranker.Rank(REQUEST)
-        await asyncio.to_thread(receiver.asked.wait, TIMEOUT_S)
+        await until(lambda: bool(log.calls))
         receiver.refuses = False
         await found.ranker.Rank(REQUEST)
         await asyncio.to_thread(receiver.spans_when, lambda spans: len(spans) == 1)

@@ -90,7 +90,7 @@ def _request() -> ranker_pb2.RankRequest:
 async def test_a_search_is_ranked_and_explained(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:
     """Hits come in order with terms that add up, drops with reasons, and what was understood of the query."""
     request = _request()
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     names = [request.candidates.product_ids[hit.index] for hit in response.ranked]
     assert names == ["heels", "shirt", "watch"]
     assert [(drop.product_id, drop.reason) for drop in response.dropped] == [
@@ -119,7 +119,7 @@ async def test_explanations_are_sent_only_when_asked(ranker: ranker_pb2_grpc.Ran
     """Without `explain` the terms and drops stay away, the count of drops does not."""
     request = _request()
     request.explain = False
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert all(not hit.terms for hit in response.ranked)
     assert (len(response.dropped), response.dropped_count) == (0, 1)
 
@@ -127,14 +127,14 @@ async def test_explanations_are_sent_only_when_asked(ranker: ranker_pb2_grpc.Ran
 async def test_pages_follow_the_cursor(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:
     """The page after a hit begins behind it, and the last page says so."""
     request = _request()
-    full = await call(ranker.Rank, request, timeout_s=5)
+    full = await call(ranker.Rank, request, timeout_s=60)
     request.limit = 2
-    first = await call(ranker.Rank, request, timeout_s=5)
+    first = await call(ranker.Rank, request, timeout_s=60)
     assert first.more
     last = first.ranked[-1]
     request.after.score = last.score
     request.after.product_id = request.candidates.product_ids[last.index]
-    second = await call(ranker.Rank, request, timeout_s=5)
+    second = await call(ranker.Rank, request, timeout_s=60)
     assert not second.more
     assert [*first.ranked, *second.ranked] == list(full.ranked)
 
@@ -146,7 +146,7 @@ async def test_a_photo_is_understood_by_its_vector(ranker: ranker_pb2_grpc.Ranke
     request.query.CopyFrom(
         ranker_pb2.RankQuery(clip_vector=vectors.encode(vector, space="clip", model_digest=DIGEST))
     )
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert [(label.name, label.value) for label in response.query_labels] == [
         ("gender", "Men"),
         ("category", "watches"),
@@ -164,7 +164,7 @@ async def test_a_model_without_prompts_degrades_the_order(
     request = _request()
     vector = vectors.encode(axis("Men"), space="clip", model_digest="unheard-of")
     request.query.CopyFrom(ranker_pb2.RankQuery(clip_vector=vector))
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert list(response.degraded) == ["semantics"]
     assert len(response.ranked) == 4
     after = REGISTRY.get_sample_value("vitrine_ranker_degraded_total", {"reason": "semantics"})
@@ -172,7 +172,7 @@ async def test_a_model_without_prompts_degrades_the_order(
     assert after == before + 1
     request.profile.weights.clear()
     request.profile.weights["visual.clip"] = 1
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert list(response.degraded) == []
 
 
@@ -182,10 +182,10 @@ async def test_labels_that_come_with_a_query_are_certain(
     """A label without a probability is stated, so it may drop; one with a doubt may not."""
     request = _request()
     request.query.CopyFrom(ranker_pb2.RankQuery(labels=[common_pb2.Label(name="gender", value="Men")]))
-    stated = await call(ranker.Rank, request, timeout_s=5)
+    stated = await call(ranker.Rank, request, timeout_s=60)
     assert stated.dropped_count == 1
     request.query.labels[0].probability = 0.9
-    doubtful = await call(ranker.Rank, request, timeout_s=5)
+    doubtful = await call(ranker.Rank, request, timeout_s=60)
     assert doubtful.dropped_count == 0
 
 
@@ -243,7 +243,7 @@ async def test_what_makes_no_sense_is_refused(
     request = _request()
     spoil(request)
     with pytest.raises(InvalidArgument) as caught:
-        await call(ranker.Rank, request, timeout_s=5)
+        await call(ranker.Rank, request, timeout_s=60)
     assert caught.value.field == field
 
 
@@ -263,14 +263,14 @@ async def test_a_query_vector_of_another_dimension_is_refused(
     ):
         request.query.CopyFrom(query)
         with pytest.raises(InvalidArgument) as caught:
-            await call(ranker.Rank, request, timeout_s=5)
+            await call(ranker.Rank, request, timeout_s=60)
         assert caught.value.field == field
 
 
 async def test_photos_are_classified(ranker: ranker_pb2_grpc.RankerServiceAsyncStub) -> None:
     """Each vector gets a label a task, in order."""
     both = [vectors.encode(axis(label), space="clip", model_digest=DIGEST) for label in ("Girls", "toys")]
-    response = await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=both), timeout_s=5)
+    response = await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=both), timeout_s=60)
     girls, toys = ({label.name: label for label in found.labels} for found in response.classifications)
     assert set(girls) == set(toys) == {"gender", "category"}
     assert girls["gender"].value == "Girls"
@@ -284,7 +284,7 @@ async def test_photos_of_a_model_without_prompts_are_not_classified(
     """The reason is for programs: SEMANTICS_MISSING."""
     vector = vectors.encode(axis("Men"), space="clip", model_digest="unheard-of")
     with pytest.raises(FailedPrecondition) as caught:
-        await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=[vector]), timeout_s=5)
+        await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=[vector]), timeout_s=60)
     assert caught.value.reason == "SEMANTICS_MISSING"
 
 
@@ -309,7 +309,7 @@ async def test_vectors_that_make_no_sense_are_refused(
 ) -> None:
     """None, too many, unequal, broken: the vector at fault is named."""
     with pytest.raises(InvalidArgument) as caught:
-        await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=sent), timeout_s=5)
+        await call(ranker.Classify, ranker_pb2.ClassifyRequest(vectors=sent), timeout_s=60)
     assert caught.value.field == field
 
 
@@ -359,7 +359,7 @@ async def test_a_photo_in_all_its_spaces_is_understood_by_its_probe(
     """The probe tells against the prompts where all its spaces came, and what it is sure of drops."""
     add_probe(tmp_path, "gender", _reader(len(axis("Men"))))
     request = _photo_request()
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert {label.name: label.value for label in response.query_labels} == {
         "gender": "Men",
         "category": "Topwear",
@@ -392,7 +392,7 @@ async def test_prompts_tell_where_the_probe_does_not_fit(
     for request in (missing, other):
         # Nobody is near, so that the model alone decides.
         del request.candidates.labels[:]
-        response = await call(ranker.Rank, request, timeout_s=5)
+        response = await call(ranker.Rank, request, timeout_s=60)
         told = {label.name: label.value for label in response.query_labels}
         assert told["gender"] == "Women"
         assert response.dropped_count == 0
@@ -410,7 +410,7 @@ async def test_photos_are_classified_by_probes(
     request = ranker_pb2.ClassifyRequest(
         photos=[vectorsearch_pb2.PhotoVectors(vectors=photo) for photo in sent]
     )
-    response = await call(ranker.Classify, request, timeout_s=5)
+    response = await call(ranker.Classify, request, timeout_s=60)
     genders = [
         next((label.value for label in found.labels if label.name == "gender"), None)
         for found in response.classifications
@@ -421,7 +421,7 @@ async def test_photos_are_classified_by_probes(
         photos=[vectorsearch_pb2.PhotoVectors(vectors=photo) for photo in ([resnet50], [two], [two])]
     )
     with pytest.raises(InvalidArgument) as caught:
-        await call(ranker.Classify, request, timeout_s=5)
+        await call(ranker.Classify, request, timeout_s=60)
     assert caught.value.field == "photos[1]"
 
 
@@ -431,12 +431,12 @@ async def test_neighbours_are_asked_only_about_a_photo(
     """A text without a photo has no neighbours, and a profile that infers nothing asks none."""
     request = _photo_request()
     request.query.CopyFrom(ranker_pb2.RankQuery(text="something for the rain"))
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert list(response.query_labels) == []
     request = _photo_request()
     request.profile.weights.clear()
     request.profile.weights.update({"visual.clip": 1.0, "known.gender": 1.0, "known.type": 1.0})
-    response = await call(ranker.Rank, request, timeout_s=5)
+    response = await call(ranker.Rank, request, timeout_s=60)
     assert list(response.query_labels) == []
     assert response.dropped_count == 0
 
@@ -452,7 +452,7 @@ async def test_terms_and_drops_are_counted(ranker: ranker_pb2_grpc.RankerService
         }
 
     before = counts()
-    await call(ranker.Rank, _request(), timeout_s=5)
+    await call(ranker.Rank, _request(), timeout_s=60)
     after = counts()
     grown = {
         name: (after[name] or 0) - before_count

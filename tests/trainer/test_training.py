@@ -20,7 +20,7 @@ from services.embedder.models.resnet50 import IMAGE_SIZE
 from services.embedder.weights import Progress, Step
 from services.mesh.errors import InvalidArgument
 from services.mesh.models_dir import models_dir_default
-from services.trainer import figures, seen, training
+from services.trainer import figures, seen, stage_lesson, training
 from services.trainer.catalogues import Photo
 from services.trainer.material import Material
 from services.trainer.metric_lesson import MetricLesson
@@ -150,9 +150,11 @@ def test_an_unfinished_colour_head_is_gone_on_with(
 
 
 def test_the_last_stage_is_exported_with_its_head(
-    data: Data, shop: MakeShop, tmp_path: Path, photos: list[Photo]
+    data: Data, shop: MakeShop, tmp_path: Path, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Head and stage are one file, with figures, recipe and curves of both lessons."""
+    # Smaller pictures take a fraction of the time.
+    monkeypatch.setattr(stage_lesson, "IMAGE_SIZE", 96)
     for number, photo in enumerate(photos):
         picture = Image.new("RGB", (32, 32), "white")
         picture.paste(photo.colour, (number % 9, 2, number % 9 + 9, 30))

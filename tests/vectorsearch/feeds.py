@@ -80,8 +80,8 @@ class Feed(catalog_pb2_grpc.FeedServiceServicer):
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Look again and again whether something holds, for at most 20 seconds."""
-    async with asyncio.timeout(20):
+    """Look again and again whether something holds, for at most a minute."""
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - what is looked at knows no events
             await asyncio.sleep(0.01)
 

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from services.vectorsearch import metrics
 from services.vectorsearch.changes import Deleted
 from services.vectorsearch.shard import Shard
+from tests.ports import reserved
 from tests.vectorsearch.feeds import Feed, serving, until
 from tests.vectorsearch.products import change_message, simple
 from tests.vectorsearch.storage.frames import frames
@@ -35,15 +36,14 @@ async def test_the_lag_grows_while_the_feed_is_away() -> None:
     """It is none at the head of the feed, and counts from when the shard was last seen there."""
     feed, shard = Feed(), Shard()
     await feed.add(change_message(simple(1, 1)))
-    async with serving(feed) as port:
-        pass
-    async with following(shard, port) as follower:
-        first_s = follower.lag_s
-        await until(lambda: follower.lag_s > first_s + 0.1)
-        async with serving(feed, port):
-            await reached(follower, 1)
-            await until(lambda: follower.lag_s == 0.0)
-        await until(lambda: follower.lag_s > 0.1)
+    with reserved() as port:
+        async with following(shard, port) as follower:
+            first_s = follower.lag_s
+            await until(lambda: follower.lag_s > first_s + 0.1)
+            async with serving(feed, port):
+                await reached(follower, 1)
+                await until(lambda: follower.lag_s == 0.0)
+            await until(lambda: follower.lag_s > 0.1)
 
 
 async def test_a_snapshot_is_as_old_as_what_it_lacks(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -314,12 +315,14 @@ class Crowd:
     vectors: npt.NDArray[np.float32]
 
 
-def crowd(products: int, dimension: int, precision: Precision, *, segment_rows: int = 1024) -> Crowd:
+@functools.lru_cache(3)
+def crowd(products: int, dimension: int, precision: Precision) -> Crowd:
+    """Made once for all tests that ask for the same: they change nothing of it."""
     rng = np.random.default_rng(5)
     centres = rng.normal(size=(20, dimension))
     raw = centres[rng.integers(0, 20, products)] + rng.normal(size=(products, dimension)) * 0.3
     vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
-    shard = Shard(segment_rows=segment_rows, precision_of=lambda _space: precision)
+    shard = Shard(segment_rows=1024, precision_of=lambda _space: precision)
     changes = [
         Written(
             "shop",

@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 # For how long the room that is taken at once is enough.
 _AHEAD_S = 0.05
-# So many calls of Redis a request waits for at most, where others take the room before it.
+# A request waits for so many calls of Redis at most; when others had the room each time, it is refused.
 _TRIES = 3
 
 # GCRA as in `services.mesh.rates`, on Redis's own clock, in microseconds, for ARGV[3] requests or as many as
@@ -94,16 +94,19 @@ class RedisLimiter:
     async def take(self, key: str, rate_per_s: float) -> float:
         """See Limiter."""
         share = self._share(key)
-        for _ in range(_TRIES):
+        tries = 0
+        while True:
             if share.requests:
                 share.requests -= 1
                 return 0.0
             wait_s = share.refused_until_s - self._clock()
             if wait_s > 0:
                 return wait_s
+            if tries == _TRIES:
+                return Allowance(rate_per_s).interval_s
             if not await self._has_asked(key, share, rate_per_s):
-                break
-        return self._own.take_now(key, rate_per_s)
+                return self._own.take_now(key, rate_per_s)
+            tries += 1
 
     def _share(self, key: str) -> _Share:
         share = self._shares.get(key)

@@ -1,4 +1,4 @@
-// Serves the embedded MongoDB engine on a loopback port: bridge.js DATA_DIR PORT. Prints `ready PORT` once it
+// Serves the embedded MongoDB engine on a loopback port: bridge.js DATA_DIR PORT. Prints `ready` once it
 // listens, and stops cleanly on SIGTERM or as soon as its standard input ends, so that it never outlives the tests.
 'use strict';
 
@@ -27,7 +27,7 @@ async function main() {
   };
   process.on('SIGTERM', stop);
   process.stdin.on('end', stop).resume();
-  server.listen(Number(process.argv[3]), '127.0.0.1', () => console.log(`ready ${server.address().port}`));
+  server.listen(Number(process.argv[3]), '127.0.0.1', () => console.log('ready'));
 }
 
 main().catch((error) => {

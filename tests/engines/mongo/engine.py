@@ -11,38 +11,49 @@ import select
 import shutil
 import subprocess
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
+
+from tests.ports import reserved
 
 _SOURCE = Path(__file__).parent
 # Where `scripts/setup.sh` puts what it installs and builds.
 _BUILT = Path(__file__).resolve().parents[3] / ".venv" / "engines" / "mongo"
 _PATIENCE_S = 60.0
+# By which drivers of MongoDB give up, each in milliseconds.
+_LIMITS = ("serverSelectionTimeoutMS", "connectTimeoutMS", "waitQueueTimeoutMS", "socketTimeoutMS")
 
 
 class MongoEngine:
     """An engine on the data in `data_dir`; a context manager that starts and stops it.
 
-    It keeps its port over restarts, and ends with the process that started it.
+    It keeps its port, and ends with the process that started it.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.port = 0
+        self._reserved = ExitStack()
         self._process: subprocess.Popen[str] | None = None
         # Of the engine's own socket, whose path may have 107 bytes at most.
         self._socket_dir = ""
 
     def __enter__(self) -> Self:
-        self.start()
+        with ExitStack() as stack:
+            self.port = stack.enter_context(reserved())
+            self.start()
+            self._reserved = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        with self._reserved:
+            self.stop()
 
-    def url(self, database: str = "vitrine") -> str:
-        """Where to connect to for a database of that name."""
-        return f"mongodb://127.0.0.1:{self.port}/{database}?directConnection=true"
+    def url(self, database: str = "vitrine", *, is_patient: bool = False) -> str:
+        """Where to connect to for a database of that name; who is patient waits long for all that it does."""
+        patience = "".join(f"&{option}={int(_PATIENCE_S * 1e3)}" for option in _LIMITS) if is_patient else ""
+        return f"mongodb://127.0.0.1:{self.port}/{database}?directConnection=true{patience}"
 
     def start(self) -> None:
         """Start the engine; it answers when this returns."""
@@ -65,11 +76,9 @@ class MongoEngine:
         self._process = process
         assert process.stdout is not None
         readable, _, _ = select.select([process.stdout], [], [], _PATIENCE_S)
-        word, _, port = process.stdout.readline().partition(" ") if readable else ("", "", "")
-        if word != "ready":
+        if not readable or process.stdout.readline() != "ready\n":
             self.kill()
             raise RuntimeError(f"the MongoDB engine did not start from {_BUILT}; `make setup` installs it")
-        self.port = int(port)
 
     def kill(self) -> None:
         """End it as a crash would (SIGKILL)."""

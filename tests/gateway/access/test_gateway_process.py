@@ -111,6 +111,11 @@ async def gateway(data_dir: Path, *arguments: str) -> AsyncIterator[Process]:
             "access": "keys",
             "admin-key-hash": ADMIN_KEY_HASH,
             "drain-s": "5",
+            # A machine that stands still is no fault of the services.
+            "embed-timeout-s": str(TIMEOUT_S),
+            "rank-timeout-s": str(TIMEOUT_S),
+            "shard-timeout-s": str(TIMEOUT_S),
+            "store-timeout-s": str(TIMEOUT_S),
         }
         flags = [word for name, value in settings.items() for word in (f"--{name}", value)]
         process = Process(

@@ -42,14 +42,14 @@ def test_it_never_holds_more_than_allowed(steps: list[tuple[int, int, bool]]) ->
 async def test_the_least_used_goes_first() -> None:
     """What was read lately stays when there is no room for all."""
     cache = MemoryCache(2 * (OVERHEAD_BYTES + 1))
-    await cache.put(b"a", b"1", ttl_s=10)
-    await cache.put(b"b", b"1", ttl_s=10)
-    await cache.get(b"a", max_age_s=10)
-    await cache.put(b"c", b"1", ttl_s=10)
-    assert await cache.get(b"b", max_age_s=10) is None
-    assert await cache.get(b"a", max_age_s=10) == b"1"
-    await cache.put(b"large", bytes(10_000), ttl_s=10)
-    assert await cache.get(b"a", max_age_s=10) == b"1"
+    await cache.put(b"a", b"1", ttl_s=600)
+    await cache.put(b"b", b"1", ttl_s=600)
+    await cache.get(b"a", max_age_s=600)
+    await cache.put(b"c", b"1", ttl_s=600)
+    assert await cache.get(b"b", max_age_s=600) is None
+    assert await cache.get(b"a", max_age_s=600) == b"1"
+    await cache.put(b"large", bytes(10_000), ttl_s=600)
+    assert await cache.get(b"a", max_age_s=600) == b"1"
 
 
 async def test_a_value_of_another_cache_keeps_its_age() -> None:
@@ -68,12 +68,12 @@ async def test_what_it_does_is_counted() -> None:
     """Hits, misses and what hits saved are counted by kind; so is what had to leave, and what is held."""
     before = {name: sample(name, **labels) for name, labels in COUNTED.items()}
     cache = MemoryCache(2 * (OVERHEAD_BYTES + 1))
-    await cache.put(b"a", b"1", ttl_s=10, cost_s=0.5)
-    await cache.get(b"a", max_age_s=10, kind="vector")
-    await cache.get(b"a", max_age_s=10, kind="vector")
-    await cache.get(b"none", max_age_s=10)
+    await cache.put(b"a", b"1", ttl_s=600, cost_s=0.5)
+    await cache.get(b"a", max_age_s=600, kind="vector")
+    await cache.get(b"a", max_age_s=600, kind="vector")
+    await cache.get(b"none", max_age_s=600)
     for key in (b"b", b"c", b"d"):
-        await cache.put(key, b"1", ttl_s=10)
+        await cache.put(key, b"1", ttl_s=600)
     grown = {name: sample(name, **labels) - before[name] for name, labels in COUNTED.items()}
     assert grown == {
         "vitrine_gateway_cache_lookups_total": 2,

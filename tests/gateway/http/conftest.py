@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from services.gateway.http import serve
 from tests.gateway.http.fakes import Flows, HttpSettings, Media, Search, products
 from tests.gateway.http.shared_app import App
+from tests.ports import reserved
 
 
 @dataclass
@@ -65,14 +65,15 @@ async def running(directory: Path, settings: HttpSettings) -> AsyncIterator[Site
     """The server on a free port, until the block ends."""
     media = Media(directory)
     flows = Flows(media, products(media))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    serving = asyncio.create_task(serve(replace(settings, http_port=port), flows))
-    await reachable(port, serving)
-    yield Site(f"http://127.0.0.1:{port}", flows)
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    with reserved() as port:
+        serving = asyncio.create_task(serve(replace(settings, http_port=port), flows))
+        await reachable(port, serving)
+        try:
+            yield Site(f"http://127.0.0.1:{port}", flows)
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
 
 
 @pytest.fixture

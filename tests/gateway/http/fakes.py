@@ -88,7 +88,8 @@ class HttpSettings:
     http_port: int = 0
     max_message_bytes: int = 4 << 20
     max_inflight: int = 8
-    default_timeout_s: float = 5.0
+    # Machines stall, and requests that a test holds back wait for it.
+    default_timeout_s: float = 60.0
     drain_s: float = 1.0
     media_redirect_hosts: Sequence[str] = ()
     cors_origins: Sequence[str] = ()

@@ -387,30 +387,33 @@ class TestEnvelope:
 
     async def test_a_slow_answer_is_a_deadline_exceeded(self) -> None:
         """A request ends at its deadline, and what it asks of others knows that deadline."""
-        left: list[float] = []
+        ends_at: list[float | None] = []
 
         async def slow(_scope: Any, _receive: Any, _send: Any) -> None:
-            left.append(deadline.remaining_s(60))
+            ends_at.append(deadline._at.get())
             await asyncio.Event().wait()
 
         envelope = Envelope(slow, replace(HttpSettings(), default_timeout_s=0.02), Gatekeeper())
+        begun_at = time.monotonic()
         problem = await self.answer(envelope)
         assert (problem["status"], problem["reason"]) == (504, "DEADLINE_EXCEEDED")
-        assert left[0] <= 0.02
+        assert ends_at[0] is not None
+        assert begun_at + 0.02 <= ends_at[0] <= time.monotonic()
 
     async def test_too_many_requests_are_refused_at_once(self) -> None:
         """Beyond the limit a request is refused with a time to retry; probes are not."""
-        release = asyncio.Event()
+        entered, release = asyncio.Event(), asyncio.Event()
 
         async def held(scope: Any, _receive: Any, send: Any) -> None:
             if scope["path"] == "/v1/x":
+                entered.set()
                 await release.wait()
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body"})
 
         envelope = Envelope(held, replace(HttpSettings(), max_inflight=1), Gatekeeper())
         first = asyncio.create_task(self.answer(envelope))
-        await asyncio.sleep(0)
+        await entered.wait()
         refused = await self.answer(envelope)
         assert (refused["status"], refused["retry_after"]) == (429, 0.5)
         assert (await self.answer(envelope, "/healthz"))["status"] == 200

@@ -19,9 +19,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from services.gateway.http import page
+from tests.browser import CHROMIUM, WAIT_MS
 from tests.gateway.http.conftest import Gateway, Site
 
-CHROMIUM = "/usr/bin/chromium"
 LONG = "let a = 1;\n" * 500
 FILES = sorted(path for path in page.STATIC.rglob("*") if path.is_file())
 MAX_ICON_BYTES = 12 << 10
@@ -118,6 +118,8 @@ async def test_what_a_browser_has_is_not_sent_again(
     assert (await client.get("/long.js", headers=headers | {"accept-encoding": other})).status_code == 200
 
     (folder / "long.js").write_text(LONG.upper())
+    # It is as long as before, and the clock of the file system need not have gone on.
+    os.utime(folder / "long.js", ns=(1, 1))
     changed = await client.get("/long.js", headers=headers)
     assert (changed.status_code, changed.text) == (200, LONG.upper())
 
@@ -249,6 +251,7 @@ async def test_a_browser_offers_to_install_the_page(site: Site, tmp_path: Path) 
         context = await playwright.chromium.launch_persistent_context(
             tmp_path / "profile", executable_path=CHROMIUM, args=["--no-sandbox"]
         )
+        context.set_default_timeout(WAIT_MS)
         tab = await context.new_page()
         await tab.goto(site.url)
         browser = await context.new_cdp_session(tab)

@@ -109,7 +109,7 @@ async def test_a_writer_that_fails_is_told(store: SqliteStore, monkeypatch: pyte
     async def fail() -> None:
         async with log.running(told.set):
             writing = asyncio.create_task(log.write(Write((written("a"),), {})))
-            await asyncio.wait_for(told.wait(), 5)
+            await asyncio.wait_for(told.wait(), 60)
             writing.cancel()
 
     with pytest.raises(ZeroDivisionError):

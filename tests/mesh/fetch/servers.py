@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import httpcore
+import httpx
 
 from services.mesh.fetch.dialing import system_addresses
 from services.mesh.fetch.fetching import Fetcher, FetchLimits
@@ -84,6 +86,12 @@ async def serving(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[Se
         await listening.wait_closed()
 
 
+@functools.cache
+def _well_known() -> ssl.SSLContext:
+    """What every fetcher would read for itself, which takes longer than most tests."""
+    return httpx.create_ssl_context()
+
+
 @asynccontextmanager
 async def fetching(
     limits: FetchLimits = PATIENT,
@@ -94,7 +102,11 @@ async def fetching(
     ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Fetcher]:
     fetcher = Fetcher(
-        limits, allowed_hosts=allowed_hosts, resolve=resolve, dial=dial, ssl_context=ssl_context
+        limits,
+        allowed_hosts=allowed_hosts,
+        resolve=resolve,
+        dial=dial,
+        ssl_context=ssl_context or _well_known(),
     )
     try:
         yield fetcher

@@ -20,6 +20,8 @@ from services.mesh.errors import (
     Unavailable,
     VitrineError,
 )
+from services.mesh.fetch import fetching as fetching_module
+from services.mesh.fetch import hosts
 from services.mesh.fetch.dialing import system_addresses
 from services.mesh.fetch.fetching import Fetcher
 from tests.mesh.fetch.servers import PATIENT, Detour, Reply, Server, fetching, reply, serving
@@ -151,8 +153,9 @@ async def test_a_name_that_moves_into_a_private_network_is_refused(server: Serve
     assert server.paths == ["/a"]
 
 
-async def test_an_open_connection_is_used_again(server: Server) -> None:
+async def test_an_open_connection_is_used_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of one host come over one connection, whose address was checked when it was made."""
+    monkeypatch.setattr(fetching_module, "_KEEPALIVE_S", 60.0)
     server.replies = {"/a": reply(200, b"a"), "/b": reply(200, b"b")}
     dial = Detour(server.port)
 
@@ -327,8 +330,11 @@ async def test_a_host_that_wants_fewer_requests_is_left_alone(server: Server) ->
     assert server.paths == ["/a", "/b"]
 
 
-async def test_a_host_that_forbids_everything_is_left_alone(server: Server) -> None:
+async def test_a_host_that_forbids_everything_is_left_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One forbidden picture is that; after a row of them the host is not asked for the next."""
+    monkeypatch.setattr(hosts, "MIN_HOLD_S", 30.0)
     server.replies = {"/a": reply(403)}
     async with fetching() as fetcher:
         reasons = [(await failure(fetcher, f"{server.here}/a")).reason for _ in range(4)]
@@ -467,8 +473,9 @@ async def test_certificates_are_checked_against_the_name(certificate: Path) -> N
         async with fetching(resolve=resolve, dial=dial, ssl_context=trusts) as fetcher:
             assert await fetcher.fetch("https://shop.example/a") == b"a"
             another = await failure(fetcher, "https://other.example/a")
-        async with fetching(resolve=resolve, dial=dial) as fetcher:
-            stranger = await failure(fetcher, "https://shop.example/a")
+        of_its_own = Fetcher(PATIENT, resolve=resolve, dial=dial)
+        stranger = await failure(of_its_own, "https://shop.example/a")
+        await of_its_own.aclose()
     assert another.reason == stranger.reason == "URI_UNAVAILABLE"
     assert server.names == ["shop.example", "other.example", "shop.example"]
     assert len(server.requests) == 1

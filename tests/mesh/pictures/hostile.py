@@ -38,11 +38,14 @@ def png_pixels_of(samples: npt.NDArray[np.generic]) -> bytes:
 
 
 def compressed_zeros(size_bytes: int) -> bytes:
-    """Zlib's stream of that many zeros, made in pieces."""
+    """Zlib's stream of that many zeros, of equal pieces that are compressed once."""
     compressor = zlib.compressobj(9)
-    piece = bytes(2**20)
-    pieces = [compressor.compress(piece) for _ in range(size_bytes // len(piece))]
-    return b"".join([*pieces, compressor.compress(bytes(size_bytes % len(piece))), compressor.flush()])
+    start = compressor.flush(zlib.Z_FULL_FLUSH)
+    zeros = bytes(2**20)
+    piece = compressor.compress(zeros) + compressor.flush(zlib.Z_FULL_FLUSH)
+    end = compressor.compress(bytes(size_bytes % len(zeros))) + compressor.flush()
+    checksum = struct.pack(">HH", size_bytes % 65521, 1)
+    return start + piece * (size_bytes // len(zeros)) + end[:-4] + checksum
 
 
 def jpeg_with(segments: bytes, **options: object) -> bytes:

@@ -13,17 +13,25 @@ from services.vectorsearch.changes import Retained
 from services.vectorsearch.indexes import indexing, kinds
 from services.vectorsearch.indexes.approximate import ApproximateIndex, build
 from services.vectorsearch.indexes.devices import Devices
-from services.vectorsearch.indexes.kinds import EXACT_DEFAULT, MIN_ROWS, ApproximateKind
+from services.vectorsearch.indexes.kinds import EXACT_DEFAULT, ApproximateKind
 from services.vectorsearch.indexes.source import Source, Stopped
 from services.vectorsearch.search import Query
 from tests.vectorsearch.feeds import Feed, serving
-from tests.vectorsearch.indexes import sources
-from tests.vectorsearch.indexes.crowds import SEGMENT, WAIT_S, Crowd, asks, crowd
+from tests.vectorsearch.indexes import crowds, sources
+from tests.vectorsearch.indexes.crowds import WAIT_S, Crowd, asks, crowd
 from tests.vectorsearch.products import DIMENSIONS, change_message, simple
 from tests.vectorsearch.test_server import request_for, running
 from vitrine.v1 import vectorsearch_pb2
 
+# As many as tell all apart, and no more: how well indexes find is held elsewhere.
+SEGMENT, MIN_ROWS = 200, 1000
 ROWS = 10 * SEGMENT
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "MIN_ROWS", MIN_ROWS)
+    monkeypatch.setattr(crowds, "SEGMENT", SEGMENT)
 
 
 class Gate:

@@ -11,8 +11,9 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from services.mesh.errors import Unavailable
+from tests.browser import visitor
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import choose_photo, search_words
+from tests.gateway.http.page.visits import CONSOLE_VIEWS, choose_photo, search_words
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -27,15 +28,11 @@ GRAVE = {"serious", "critical"}
 async def screen(request: pytest.FixtureRequest, browser: Browser, site: Site) -> AsyncIterator[Page]:
     """A page on each kind of screen; nothing moves on it, so that no colour is measured on its way."""
     scheme, width, height = SCREENS[request.param]
-    context = await browser.new_context(
-        base_url=site.url,
-        locale="en-GB",
-        color_scheme=scheme,
-        viewport={"width": width, "height": height},
-        reduced_motion="reduce",
-    )
-    yield await context.new_page()
-    await context.close()
+    viewport = {"width": width, "height": height}
+    async with visitor(
+        browser, site.url, color_scheme=scheme, viewport=viewport, reduced_motion="reduce"
+    ) as context:
+        yield await context.new_page()
 
 
 async def expect_accessible(page: Page) -> None:
@@ -98,10 +95,9 @@ async def test_what_went_wrong_is_accessible(screen: Page, site: Site) -> None:
     await expect_accessible(screen)
 
 
-@pytest.mark.parametrize("view", ["overview", "queries", "import", "duplicates", "models"])
+@pytest.mark.parametrize("view", CONSOLE_VIEWS)
 async def test_the_console_is_accessible(screen: Page, view: str) -> None:
     """Every view of the console."""
     await screen.goto(f"/console/?catalog=demo#{view}")
-    await screen.wait_for_load_state("networkidle")
-    await expect(screen.locator("#view > *").first).to_be_visible()
+    await expect(screen.locator(CONSOLE_VIEWS[view]).first).to_be_visible()
     await expect_accessible(screen)

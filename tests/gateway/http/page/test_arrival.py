@@ -91,18 +91,17 @@ async def test_who_goes_back_meanwhile_stays_there(page: Page, site: Site) -> No
     assert not any(one.parts[0].HasField("image") for one in site.search.requests)
 
 
-async def test_a_file_that_is_gone_is_told(page: Page, site: Site, tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_is_told(tab: Page, site: Site, tmp_path: Path) -> None:
     """One that was removed since it was chosen is refused in words, and another can be chosen."""
-    await expect(page.locator("#shelf li").first).to_be_attached()
-    known = await hold_back(page, "**/v1/catalogs?*")
-    await page.reload()
+    known = await hold_back(tab, "**/v1/catalogs?*")
+    await tab.goto("/")
     file = tmp_path / "gone.png"
     file.write_bytes(RED_SHOES)
-    await page.get_by_label("Search with a photo").set_input_files(file)
-    await expect(page.get_by_role("status").filter(has_text=BUSY)).to_be_visible()
+    await tab.get_by_label("Search with a photo").set_input_files(file)
+    await expect(tab.get_by_role("status").filter(has_text=BUSY)).to_be_visible()
     file.unlink()
-    await known[0].continue_()
-    alert = page.get_by_role("alert")
+    await (await known.first()).continue_()
+    alert = tab.get_by_role("alert")
     await expect(alert).to_contain_text("gone.png cannot be read.")
     await expect(alert.get_by_role("button", name="Choose another photo")).to_be_visible()
     assert site.search.requests == []

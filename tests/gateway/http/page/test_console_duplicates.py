@@ -223,6 +223,15 @@ async def test_the_same_photo_is_no_good_news(page: Page, site: Site) -> None:
     await open_duplicates(page)
     badge = groups(page).first.locator(".badge")
     await expect(badge).to_have_text("The same photo")
-    well = await page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--high')")
+    well = await badge.evaluate(
+        """(badge) => {
+            const like = document.createElement("span");
+            like.style.color = "var(--high)";
+            badge.append(like);
+            const { color } = getComputedStyle(like);
+            like.remove();
+            return color;
+        }"""
+    )
     await expect(badge).not_to_have_css("color", well)
     assert "high" not in ((await badge.get_attribute("class")) or "")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 
 from tests.gateway.http.conftest import Site
 from tests.gateway.http.fakes import drawn
-from tests.gateway.http.page.visits import all_done, file_of, hold_back
+from tests.gateway.http.page.visits import Held, all_done, file_of, hold_back
 from vitrine.v1 import queries_pb2
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
@@ -21,11 +21,11 @@ FORBIDDEN = {
 }
 
 
-async def let_go(page: Page, held: list[Route]) -> None:
-    """Answer what waits, and wait until the page has done all that follows of itself."""
-    for route in held:
-        async with page.expect_response(route.request.url):
-            await route.continue_()
+async def let_go(page: Page, held: Held) -> None:
+    """Answer the request that waits, and wait until the page has done all that follows of itself."""
+    route = await held.first()
+    async with page.expect_response(route.request.url):
+        await route.continue_()
     await all_done(page)
 
 
@@ -39,21 +39,21 @@ async def test_a_view_that_was_left_shows_nothing_more(page: Page) -> None:
     """Models that come late do not appear below the import."""
     held = await hold_back(page, "**/v1/models")
     await page.goto("/console/?catalog=demo#models")
-    async with page.expect_request("**/v1/models"):
-        await page.reload()
+    await held.first()
     await open_view(page, "Import", "Bring in products")
-    await let_go(page, held[-1:])
+    await let_go(page, held)
     await expect(page.locator("#view article")).to_have_count(0)
     await expect(page.get_by_role("heading", name="Bring in products")).to_be_visible()
 
 
-async def files_held_back(page: Page) -> list[Route]:
+async def files_held_back(page: Page) -> Held:
     """Choose a file to import; looking at it waits for what is held back."""
     await page.goto("/console/?catalog=demo#import")
     held = await hold_back(page, "**/columns.json")
     await page.get_by_label("Choose files").set_input_files(
         [file_of(drawn("shoes", "red"), "shoe.png", "image/png")]
     )
+    await held.first()
     return held
 
 
@@ -61,7 +61,7 @@ async def test_a_view_that_was_left_tells_nothing_more(page: Page) -> None:
     """A failure that comes late does not stand above another view."""
     held = await files_held_back(page)
     await open_view(page, "Models", "resnet50")
-    async with page.expect_event("requestfailed"):
+    async with page.expect_event("requestfailed", lambda request: request == held[0].request):
         await held[0].abort()
     await all_done(page)
     await expect(page.get_by_role("alert").filter(has_text="No connection")).to_have_count(0)

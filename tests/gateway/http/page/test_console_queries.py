@@ -10,6 +10,7 @@ from playwright.async_api import Locator, Page, expect
 
 from services.mesh.errors import Unavailable
 from tests.gateway.http.conftest import Site
+from tests.gateway.http.page.visits import CONSOLE_VIEWS
 from vitrine.v1 import queries_pb2, search_pb2
 
 Asked = TypeVar("Asked", queries_pb2.ListQueriesRequest, queries_pb2.QueryStatsRequest)
@@ -18,9 +19,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")
 
 
 async def open_queries(page: Page) -> None:
-    """Open the view and wait for what it shows."""
+    """Open the view and wait for the sum that it shows, or for that there is none."""
     await page.goto("/console/?catalog=demo#queries")
-    await expect(page.locator("#view .panel:visible, #view .empty").first).to_be_visible()
+    await expect(page.locator(CONSOLE_VIEWS["queries"]).first).to_be_visible()
 
 
 def figure(page: Page, name: str) -> Locator:

@@ -5,13 +5,37 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.browser import visitor
 from tests.gateway.http.conftest import Site
 from tests.gateway.http.page.visits import answered, choose_photo, drag_frame, use_part
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
+Place = tuple[float, float]
 Edges = tuple[float, float, float, float]
 MIDDLE: Edges = (0.15, 0.15, 0.85, 0.85)
+
+# What becomes of MIDDLE by a drag from one place to another.
+MOVES: dict[str, tuple[Place, Place, Edges]] = {
+    "the left edge": ((0.15, 0.5), (0.3, 0.9), (0.3, 0.15, 0.85, 0.85)),
+    "the right edge": ((0.85, 0.3), (0.95, 0.3), (0.15, 0.15, 0.95, 0.85)),
+    "the upper edge": ((0.6, 0.15), (0.1, 0.05), (0.15, 0.05, 0.85, 0.85)),
+    "the lower edge over the other": ((0.5, 0.85), (0.5, 0.05), (0.15, 0.15, 0.85, 0.25)),
+    "a corner": ((0.15, 0.15), (0.3, 0.4), (0.3, 0.4, 0.85, 0.85)),
+    "a corner over the other": ((0.85, 0.85), (0.05, 0.05), (0.15, 0.15, 0.25, 0.25)),
+    "the frame": ((0.5, 0.5), (0.6, 0.45), (0.25, 0.1, 0.95, 0.8)),
+    "the frame over the edge": ((0.5, 0.5), (0.9, 0.5), (0.3, 0.15, 1.0, 0.85)),
+    "a new frame": ((0.05, 0.05), (0.5, 0.6), (0.05, 0.05, 0.5, 0.6)),
+    "hardly a new frame": ((0.05, 0.05), (0.08, 0.08), MIDDLE),
+}
+
+# The edges of the frame that is seen.
+FRAMED = """() => {
+    const edgesOf = (name) => document.querySelector(name).getBoundingClientRect();
+    const [frame, stage] = [edgesOf(".frame"), edgesOf(".stage")];
+    const [across, down] = [(x) => (x - stage.left) / stage.width, (y) => (y - stage.top) / stage.height];
+    return [across(frame.left), down(frame.top), across(frame.right), down(frame.bottom)];
+}"""
 
 
 def box(site: Site) -> Edges:
@@ -56,7 +80,7 @@ async def test_all_of_the_photo_is_framed_at_first(page: Page, site: Site) -> No
     ],
 )
 async def test_a_frame_around_all_is_no_hindrance(
-    page: Page, site: Site, start: tuple[float, float], end: tuple[float, float], edges: Edges
+    page: Page, site: Site, start: Place, end: Place, edges: Edges
 ) -> None:
     """What is drawn inside it is a new frame; its edges and corners can be taken hold of."""
     await open_panel(page)
@@ -65,29 +89,16 @@ async def test_a_frame_around_all_is_no_hindrance(
     assert box(site) == pytest.approx(edges, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    ("start", "end", "edges"),
-    [
-        pytest.param((0.15, 0.5), (0.3, 0.9), (0.3, 0.15, 0.85, 0.85), id="the left edge"),
-        pytest.param((0.85, 0.3), (0.95, 0.3), (0.15, 0.15, 0.95, 0.85), id="the right edge"),
-        pytest.param((0.6, 0.15), (0.1, 0.05), (0.15, 0.05, 0.85, 0.85), id="the upper edge"),
-        pytest.param((0.5, 0.85), (0.5, 0.05), (0.15, 0.15, 0.85, 0.25), id="the lower edge over the other"),
-        pytest.param((0.15, 0.15), (0.3, 0.4), (0.3, 0.4, 0.85, 0.85), id="a corner"),
-        pytest.param((0.85, 0.85), (0.05, 0.05), (0.15, 0.15, 0.25, 0.25), id="a corner over the other"),
-        pytest.param((0.5, 0.5), (0.6, 0.45), (0.25, 0.1, 0.95, 0.8), id="the frame"),
-        pytest.param((0.5, 0.5), (0.9, 0.5), (0.3, 0.15, 1.0, 0.85), id="the frame over the edge"),
-        pytest.param((0.05, 0.05), (0.5, 0.6), (0.05, 0.05, 0.5, 0.6), id="a new frame"),
-        pytest.param((0.05, 0.05), (0.08, 0.08), MIDDLE, id="hardly a new frame"),
-    ],
-)
-async def test_the_mouse_moves_and_resizes_the_frame(
-    page: Page, site: Site, start: tuple[float, float], end: tuple[float, float], edges: Edges
-) -> None:
+async def test_the_mouse_moves_and_resizes_the_frame(page: Page) -> None:
     """Edges and corners resize it, its inside moves it, beside it a new one is drawn."""
     await frame_middle(page)
-    await drag_frame(page, start, end)
     await use_part(page)
-    assert box(site) == pytest.approx(edges, abs=0.02)
+    for name, (start, end, edges) in MOVES.items():
+        await page.get_by_role("button", name="Choose a part").click()
+        await drag_frame(page, start, end)
+        assert await page.evaluate(FRAMED) == pytest.approx(edges, abs=0.02), name
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 async def test_the_keyboard_moves_and_resizes_the_frame(page: Page, site: Site) -> None:
@@ -106,26 +117,20 @@ async def test_the_keyboard_moves_and_resizes_the_frame(page: Page, site: Site) 
 
 async def test_a_finger_draws_and_stretches_the_frame(browser: Browser, site: Site) -> None:
     """On a phone the page does not scroll away under it; whoever misses an edge a little still holds it."""
-    context = await browser.new_context(
-        base_url=site.url,
-        locale="en-GB",
-        has_touch=True,
-        is_mobile=True,
-        viewport={"width": 390, "height": 844},
-    )
-    phone = await context.new_page()
-    await phone.goto("/")
-    await open_panel(phone)
-    await touch(phone, (0.2, 0.2), (0.6, 0.6))
-    area = await phone.locator(".stage").bounding_box()
-    assert area is not None
-    await touch(phone, (0.6 + 11 / area["width"], 0.4), (0.8 + 11 / area["width"], 0.4))
-    await use_part(phone)
+    viewport = {"width": 390, "height": 844}
+    async with visitor(browser, site.url, has_touch=True, is_mobile=True, viewport=viewport) as context:
+        phone = await context.new_page()
+        await phone.goto("/")
+        await open_panel(phone)
+        await touch(phone, (0.2, 0.2), (0.6, 0.6))
+        area = await phone.locator(".stage").bounding_box()
+        assert area is not None
+        await touch(phone, (0.6 + 11 / area["width"], 0.4), (0.8 + 11 / area["width"], 0.4))
+        await use_part(phone)
     assert box(site) == pytest.approx((0.2, 0.2, 0.84, 0.6), abs=0.05)
-    await context.close()
 
 
-async def touch(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+async def touch(page: Page, start: Place, end: Place) -> None:
     """In the panel over a photo, draw a finger from one place of it to another, both in fractions."""
     await page.wait_for_function("document.querySelector('.stage img').naturalWidth > 0")
     area = await page.locator(".stage").bounding_box()
@@ -172,7 +177,8 @@ async def test_the_chip_shows_the_part(page: Page) -> None:
     thumb, glimpse = page.locator(".chip canvas"), page.locator(".glimpse canvas")
     shape = "node => node.width / node.height"
     await choose_photo(page)
-    await expect(page.get_by_role("button", name="Choose a part")).to_be_visible()
+    # It can be pressed once the picture is drawn.
+    await expect(page.get_by_role("button", name="Choose a part")).to_be_enabled()
     assert await thumb.evaluate(shape) == pytest.approx(0.8, abs=0.02)
     await page.get_by_role("button", name="Choose a part").click()
     await drag_frame(page, (0.1, 0.1), (0.9, 0.4))

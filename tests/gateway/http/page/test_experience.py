@@ -10,8 +10,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from benchmarks.page import vitals
+from tests.browser import visitor
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import choose_photo
+from tests.gateway.http.page.visits import choose_photo, hits_shown, search_words
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -25,13 +26,10 @@ MAX_TABS = 80
 async def watched(request: pytest.FixtureRequest, browser: Browser, site: Site) -> AsyncIterator[Page]:
     """A page whose vitals are taken, on a desktop and on a phone."""
     width, height = request.param
-    context = await browser.new_context(
-        base_url=site.url, locale="en-GB", viewport={"width": width, "height": height}
-    )
-    page = await context.new_page()
-    await vitals.observe(page)
-    yield page
-    await context.close()
+    async with visitor(browser, site.url, viewport={"width": width, "height": height}) as context:
+        page = await context.new_page()
+        await vitals.observe(page)
+        yield page
 
 
 @pytest.mark.parametrize("address", ["/", "/?catalog=demo&q=red+shoes", "/console/"])
@@ -48,15 +46,11 @@ async def test_nothing_jumps(watched: Page) -> None:
     """From the first look over hits, more hits and a product, what is on the screen holds still."""
     await watched.goto("/", wait_until="networkidle")
     await choose_photo(watched)
-    await watched.wait_for_load_state("networkidle")
     await watched.mouse.wheel(0, 4000)
-    await watched.wait_for_load_state("networkidle")
-    await watched.get_by_role("searchbox").fill("red shoes")
-    await watched.get_by_role("searchbox").press("Enter")
-    await watched.wait_for_load_state("networkidle")
+    await expect(watched.locator(".hit").nth(47)).to_be_attached()
+    await search_words(watched, "red shoes")
     await watched.locator(".hit .title").first.click()
-    await expect(watched.locator("#product h1")).to_be_visible()
-    await watched.wait_for_load_state("networkidle")
+    await expect(watched.locator(".similar a")).to_have_count(12)
     seen = await vitals.read(watched)
     assert seen.interactions > 0
     assert seen.shift < MAX_SHIFT
@@ -99,6 +93,7 @@ async def test_the_keyboard_alone_suffices(page: Page) -> None:
     await tab_to(page, "button", "More like")
     await page.keyboard.press("Space")
     await expect(page).to_have_url(re.compile("like="))
+    await hits_shown(page)
     await tab_to(page, "link", "Red shoes for")
     await page.keyboard.press("Enter")
     await expect(page.locator("#product h1")).to_be_focused()

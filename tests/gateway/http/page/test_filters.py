@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from playwright.async_api import Page, Route, ViewportSize, expect
 
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import search_words
+from tests.gateway.http.page.visits import hold_until, search_words
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -89,16 +88,10 @@ async def test_a_second_value_can_be_added_to_a_filter(page: Page) -> None:
 async def test_two_quick_choices_both_count(page: Page) -> None:
     """A choice made while the answer to the one before is under way does not undo it."""
     await search_words(page, "shoes")
-    released = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await released.wait()
-        await route.continue_()
-
-    await page.route("**:search", hold)
+    held = await hold_until(page, "**:search")
     await page.get_by_role("checkbox", name="Red").check()
     await page.get_by_role("checkbox", name="Women").check()
-    released.set()
+    held.set()
     await settled(page, 4)
     await expect(page.get_by_role("checkbox", name="Red")).to_be_checked()
 
@@ -116,39 +109,39 @@ async def test_the_focus_stays_on_the_filter(page: Page) -> None:
     await expect(page.get_by_role("heading", name="Filters")).to_be_focused()
 
 
-async def test_what_no_product_has_can_be_taken_back(page: Page, site: Site) -> None:
+async def test_what_no_product_has_can_be_taken_back(tab: Page, site: Site) -> None:
     """A value that is chosen stays to be unchecked, with 0, also where nothing has it or counts it."""
-    await page.goto("/?catalog=demo&q=shoes&colour=Mauve&pattern=Striped")
-    await expect(page.get_by_text("Nothing passes all of these filters")).to_be_visible()
-    await expect(page.locator(".option", has_text="Mauve")).to_have_text("Mauve0")
-    await page.get_by_role("checkbox", name="Mauve").click()
-    await expect(page.locator(".option", has_text="Mauve")).to_have_count(0)
-    await page.get_by_role("checkbox", name="Striped").click()
-    await settled(page, 24)
+    await tab.goto("/?catalog=demo&q=shoes&colour=Mauve&pattern=Striped")
+    await expect(tab.get_by_text("Nothing passes all of these filters")).to_be_visible()
+    await expect(tab.locator(".option", has_text="Mauve")).to_have_text("Mauve0")
+    await tab.get_by_role("checkbox", name="Mauve").click()
+    await expect(tab.locator(".option", has_text="Mauve")).to_have_count(0)
+    await tab.get_by_role("checkbox", name="Striped").click()
+    await settled(tab, 24)
     assert not site.search.requests[-1].filter.all_of
 
 
-async def test_chips_take_single_filters_away(page: Page) -> None:
+async def test_chips_take_single_filters_away(tab: Page) -> None:
     """Every filter that is set has a chip above the hits, and taking it away leaves the others."""
-    await page.goto("/?catalog=demo&q=shoes&gender=Women&gender=Men&min=20&max=60")
-    chips = page.get_by_role("list", name="Filters that are set")
+    await tab.goto("/?catalog=demo&q=shoes&gender=Women&gender=Men&min=20&max=60")
+    chips = tab.get_by_role("list", name="Filters that are set")
     await expect(chips.get_by_role("button")).to_have_text(["Women", "Men", "Price 20 to 60"])
     await chips.get_by_role("button", name="Remove the filter Men").click()
     await expect(chips.get_by_role("button")).to_have_text(["Women", "Price 20 to 60"])
-    await expect(page.locator("#results")).to_be_focused()
+    await expect(tab.locator("#results")).to_be_focused()
     await chips.get_by_role("button", name="Remove the filter Price 20 to 60").click()
     await expect(chips.get_by_role("button")).to_have_text(["Women"])
-    await expect(page.get_by_label("Price from")).to_have_value("")
-    assert page.url.endswith("?catalog=demo&q=shoes&gender=Women")
+    await expect(tab.get_by_label("Price from")).to_have_value("")
+    assert tab.url.endswith("?catalog=demo&q=shoes&gender=Women")
 
 
 @pytest.mark.parametrize(
     ("query", "name"), [("min=20", "Price from 20"), ("max=20.5", "Price up to 20.50")], ids=["min", "max"]
 )
-async def test_an_open_range_reads_well(page: Page, query: str, name: str) -> None:
+async def test_an_open_range_reads_well(tab: Page, query: str, name: str) -> None:
     """A price range with one end is told by that end."""
-    await page.goto(f"/?catalog=demo&q=shoes&{query}")
-    await expect(page.get_by_role("button", name=f"Remove the filter {name}")).to_be_visible()
+    await tab.goto(f"/?catalog=demo&q=shoes&{query}")
+    await expect(tab.get_by_role("button", name=f"Remove the filter {name}")).to_be_visible()
 
 
 async def test_a_reversed_range_is_told_in_place(page: Page, site: Site) -> None:
@@ -160,6 +153,7 @@ async def test_a_reversed_range_is_told_in_place(page: Page, site: Site) -> None
     await page.get_by_label("Price to").press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("“From” is more than “to”.")
     await expect(page.get_by_label("Price to")).to_have_attribute("aria-invalid", "true")
+    await settled(page, 24)
     await page.get_by_label("Price to").fill("70")
     await page.get_by_label("Price to").press("Enter")
     await expect(page.get_by_role("alert")).to_have_count(0)
@@ -185,21 +179,21 @@ async def test_a_price_is_taken_when_one_stops_typing(page: Page, site: Site) ->
     assert len(site.search.requests) == asked + 1
 
 
-async def test_a_range_is_told_to_be_reversed_after_a_pause(page: Page) -> None:
+async def test_a_range_is_told_to_be_reversed_after_a_pause(tab: Page) -> None:
     """Whoever types 70 after from 50 passes 7 on the way, which is no mistake."""
-    await page.goto("/?catalog=demo&q=shoes&min=50")
-    await settled(page, 24)
-    await stop_time(page)
-    field = page.get_by_label("Price to")
+    await tab.goto("/?catalog=demo&q=shoes&min=50")
+    await settled(tab, 24)
+    await stop_time(tab)
+    field = tab.get_by_label("Price to")
     await field.press_sequentially("7")
-    await page.clock.run_for(500)
-    await expect(page.get_by_role("alert")).to_have_count(0)
-    await page.clock.run_for(200)
-    await expect(page.get_by_role("alert")).to_have_text("“From” is more than “to”.")
+    await tab.clock.run_for(500)
+    await expect(tab.get_by_role("alert")).to_have_count(0)
+    await tab.clock.run_for(200)
+    await expect(tab.get_by_role("alert")).to_have_text("“From” is more than “to”.")
     await field.press_sequentially("0")
-    await page.clock.run_for(700)
-    await expect(page.get_by_role("alert")).to_have_count(0)
-    await settled(page, 14)
+    await tab.clock.run_for(700)
+    await expect(tab.get_by_role("alert")).to_have_count(0)
+    await settled(tab, 14)
 
 
 async def test_the_filters_come_in_their_order_and_flow_with_the_page(page: Page) -> None:
@@ -238,9 +232,12 @@ async def test_bars_show_the_prices_and_set_the_range(page: Page) -> None:
 async def test_what_is_being_typed_is_not_overwritten(page: Page) -> None:
     """An answer that comes while a price is typed leaves the field alone."""
     await search_words(page, "shoes")
+    held = await hold_until(page, "**:search")
     await page.get_by_role("checkbox", name="Women").check()
+    await stop_time(page)
     await page.get_by_label("Price to").focus()
     await page.keyboard.type("20")
+    held.set()
     await settled(page, 20)
     await expect(page.get_by_label("Price to")).to_have_value("20")
 
@@ -301,13 +298,13 @@ async def test_guesses_are_marked(page: Page, site: Site) -> None:
     assert "inferred.gender" in ((await asked.value).post_data or "")
 
 
-async def test_a_new_query_forgets_the_filters(page: Page) -> None:
+async def test_a_new_query_forgets_the_filters(tab: Page) -> None:
     """Filters of the query before would only surprise."""
-    await page.goto("/?catalog=demo&q=shoes&gender=Women")
-    await expect(page.get_by_role("checkbox", name="Women")).to_be_checked()
-    await search_words(page, "blue bag")
-    await settled(page, 24)
-    await expect(page.get_by_role("checkbox", name="Women")).not_to_be_checked()
+    await tab.goto("/?catalog=demo&q=shoes&gender=Women")
+    await expect(tab.get_by_role("checkbox", name="Women")).to_be_checked()
+    await search_words(tab, "blue bag")
+    await settled(tab, 24)
+    await expect(tab.get_by_role("checkbox", name="Women")).not_to_be_checked()
 
 
 async def test_on_a_phone_the_filters_are_a_sheet(page: Page) -> None:
@@ -409,14 +406,8 @@ async def test_the_sheets_button_tells_no_number_that_is_past(page: Page) -> Non
     await search_words(page, "shoes")
     await page.get_by_role("button", name="Filters").click()
     sheet = page.get_by_role("dialog", name="Filters")
-    released = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await released.wait()
-        await route.continue_()
-
-    await page.route("**:search", hold)
+    held = await hold_until(page, "**:search")
     await sheet.get_by_role("checkbox", name="Women").check()
     await expect(sheet.get_by_role("button", name="Show products", exact=True)).to_be_visible()
-    released.set()
+    held.set()
     await expect(sheet.get_by_role("button", name="Show 20 products")).to_be_visible()

@@ -15,14 +15,14 @@ async def test_words_find_products(page: Page) -> None:
     await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
 
 
-async def test_the_way_to_the_console_keeps_the_catalogue(page: Page) -> None:
+async def test_the_way_to_the_console_keeps_the_catalogue(tab: Page) -> None:
     """The links and the brand lead to the catalogue that is searched, also after another choice."""
-    await page.goto("/?catalog=demo&q=shoes")
-    console = page.get_by_role("link", name="Console").first
+    await tab.goto("/?catalog=demo&q=shoes")
+    console = tab.get_by_role("link", name="Console").first
     await expect(console).to_have_attribute("href", "/console/?catalog=demo")
-    await page.get_by_label("Catalogue").select_option("other")
-    await expect(page.get_by_role("link", name="Vitrine")).to_have_attribute("href", "/?catalog=other")
+    await tab.get_by_label("Catalogue").select_option("other")
+    await expect(tab.get_by_role("link", name="Vitrine")).to_have_attribute("href", "/?catalog=other")
     await console.click()
-    await expect(page.locator("#catalog")).to_have_value("other")
-    shop = page.get_by_role("link", name="Shop", exact=True)
+    await expect(tab.locator("#catalog")).to_have_value("other")
+    shop = tab.get_by_role("link", name="Shop", exact=True)
     await expect(shop).to_have_attribute("href", "/?catalog=other")

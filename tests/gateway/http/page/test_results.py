@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -11,7 +10,7 @@ from playwright.async_api import Page, Route, expect
 
 from services.mesh.errors import InvalidArgument
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import search_words
+from tests.gateway.http.page.visits import hold_until, search_words
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -26,18 +25,6 @@ async def change_answers(page: Page, **changes: Any) -> None:
         await route.fulfill(json=await response.json() | changes)
 
     await page.route("**:search", changed)
-
-
-async def hold_answers(page: Page) -> asyncio.Event:
-    """Hold the answers to searches back until the event is set."""
-    released = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await released.wait()
-        await route.continue_()
-
-    await page.route("**:search", hold)
-    return released
 
 
 async def test_words_find_products(page: Page) -> None:
@@ -105,7 +92,7 @@ async def test_photos_of_about_the_frames_shape_fill_it(page: Page, site: Site) 
 
 async def test_cards_are_as_high_as_what_held_their_place(page: Page) -> None:
     """What is shown while one waits has the geometry of what comes."""
-    held = await hold_answers(page)
+    held = await hold_until(page, "**:search")
     await page.get_by_role("searchbox").fill("red shoes")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("Searching…")).to_be_visible()
@@ -122,7 +109,7 @@ async def test_cards_are_as_high_as_what_held_their_place(page: Page) -> None:
 async def test_hits_of_the_query_before_fade_and_stay(page: Page) -> None:
     """While a filter is applied the hits stay in their places."""
     await search_words(page, "shoes")
-    held = await hold_answers(page)
+    held = await hold_until(page, "**:search")
     await page.get_by_role("checkbox", name="Women").check()
     await expect(page.locator("#grid.stale .hit")).to_have_count(24)
     await expect(page.locator(".skeleton")).to_have_count(0)
@@ -203,17 +190,17 @@ async def test_less_like_this_weighs_against(page: Page, site: Site) -> None:
     assert len(site.search.requests[-1].parts) == 1
 
 
-async def test_a_full_query_takes_no_further_wish(page: Page, site: Site) -> None:
+async def test_a_full_query_takes_no_further_wish(tab: Page, site: Site) -> None:
     """With eight parts the buttons say why they do nothing; those that are in the query still work."""
     wanted = "&".join(f"like=shirt-{colour}-men" for colour in ("red", "blue", "green", "black", "beige"))
-    await page.goto(f"/?catalog=demo&q=red+shirt&{wanted}&unlike=shirt-red-women&unlike=bag-red-men")
-    more = page.get_by_role("button", name="More like Red shirt for unisex")
+    await tab.goto(f"/?catalog=demo&q=red+shirt&{wanted}&unlike=shirt-red-women&unlike=bag-red-men")
+    more = tab.get_by_role("button", name="More like Red shirt for unisex")
     await expect(more).to_have_attribute("aria-disabled", "true")
     await expect(more).to_have_attribute("title", re.compile("at most 8 wishes"))
     asked = len(site.search.requests)
     await more.click(force=True)
     assert len(site.search.requests) == asked
-    await page.get_by_role("button", name="More like Red shirt for men").click()
+    await tab.get_by_role("button", name="More like Red shirt for men").click()
     await expect(more).not_to_have_attribute("aria-disabled", "true")
 
 

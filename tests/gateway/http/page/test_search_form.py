@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, expect
 
+from tests.browser import visitor
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import RED_SHOES, answered, choose_photo, follow, search_words
+from tests.gateway.http.page.visits import (
+    RED_SHOES,
+    answered,
+    choose_photo,
+    follow,
+    hold_until,
+    search_words,
+)
 from vitrine.v1 import search_pb2
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
@@ -48,20 +55,14 @@ async def test_the_button_searches_as_enter_does(page: Page) -> None:
     await expect(page.locator(".hit h3").first).to_have_text("Blue bag for men")
 
 
-async def test_words_typed_before_the_catalogues_are_known_are_kept(page: Page) -> None:
+async def test_words_typed_before_the_catalogues_are_known_are_kept(tab: Page) -> None:
     """What is in the field waits for its Enter."""
-    known = asyncio.Event()
-
-    async def hold_back(route: Route) -> None:
-        await known.wait()
-        await route.continue_()
-
-    await page.route("**/v1/catalogs*", hold_back)
-    await page.reload()
-    await page.get_by_role("searchbox").fill("red shoes")
+    known = await hold_until(tab, "**/v1/catalogs*")
+    await tab.goto("/")
+    await tab.get_by_role("searchbox").fill("red shoes")
     known.set()
-    await expect(page.locator("#shelf button").first).to_be_visible()
-    await expect(page.get_by_role("searchbox")).to_have_value("red shoes")
+    await expect(tab.locator("#shelf button").first).to_be_visible()
+    await expect(tab.get_by_role("searchbox")).to_have_value("red shoes")
 
 
 async def test_a_photo_and_words_are_searched_together(page: Page, site: Site) -> None:
@@ -112,68 +113,68 @@ async def test_other_words_beside_pictures_keep_the_filters(page: Page, site: Si
     await expect(page.get_by_role("searchbox")).to_have_value("green")
 
 
-async def test_other_words_alone_are_a_new_query(page: Page, site: Site) -> None:
+async def test_other_words_alone_are_a_new_query(tab: Page, site: Site) -> None:
     """Filters of the words before would only surprise, as they would beside a first photo."""
-    await follow(page, "/?catalog=demo&q=red&gender=Women&min=12&unlike=shirt-blue-men")
-    async with answered(page):
-        await page.get_by_role("searchbox").fill("green")
-        await page.keyboard.press("Enter")
+    await follow(tab, "/?catalog=demo&q=red&gender=Women&min=12&unlike=shirt-blue-men")
+    async with answered(tab):
+        await tab.get_by_role("searchbox").fill("green")
+        await tab.keyboard.press("Enter")
     assert said(site) == [("green", 1.0), ("shirt-blue-men", -0.5)]
     assert not site.search.requests[-1].HasField("filter")
-    await follow(page, "/?catalog=demo&q=red&gender=Women&min=12")
-    await choose_photo(page)
+    await follow(tab, "/?catalog=demo&q=red&gender=Women&min=12")
+    await choose_photo(tab)
     assert len(parts(site)) == 2
     assert not site.search.requests[-1].HasField("filter")
 
 
-async def test_liked_products_and_others_are_parts_of_the_query(page: Page, site: Site) -> None:
+async def test_liked_products_and_others_are_parts_of_the_query(tab: Page, site: Site) -> None:
     """Chips name what is liked and what is not; each can be taken away."""
-    await follow(page, LIKED)
-    chips = page.get_by_role("list", name="What you search with").get_by_role("listitem")
+    await follow(tab, LIKED)
+    chips = tab.get_by_role("list", name="What you search with").get_by_role("listitem")
     await expect(chips).to_have_text(
         ["Like Red shoes for men", "Like Red bag for men", "Not like Blue shirt for men"]
     )
     assert said(site) == [("shoes-red-men", 0.5), ("bag-red-men", 0.5), ("shirt-blue-men", -0.5)]
-    async with answered(page):
-        await page.get_by_role("button", name="Remove: Like Red shoes for men").click()
+    async with answered(tab):
+        await tab.get_by_role("button", name="Remove: Like Red shoes for men").click()
     assert said(site) == [("bag-red-men", 1.0), ("shirt-blue-men", -0.5)]
     await expect(chips).to_have_count(2)
 
 
-async def test_with_the_last_wish_gone_the_page_starts_anew(page: Page) -> None:
+async def test_with_the_last_wish_gone_the_page_starts_anew(tab: Page) -> None:
     """Nothing is left to search for, so the welcome comes back; what was not wanted goes as well."""
-    await page.goto("/?catalog=demo&like=bag-red-men&unlike=shirt-blue-men&gender=Men")
-    await page.get_by_role("button", name="Remove: Like Red bag for men").click()
-    await expect(page.get_by_role("heading", level=1)).to_be_visible()
-    await expect(page).to_have_url(re.compile(r"\?catalog=demo$"))
+    await tab.goto("/?catalog=demo&like=bag-red-men&unlike=shirt-blue-men&gender=Men")
+    await tab.get_by_role("button", name="Remove: Like Red bag for men").click()
+    await expect(tab.get_by_role("heading", level=1)).to_be_visible()
+    await expect(tab).to_have_url(re.compile(r"\?catalog=demo$"))
 
 
-async def test_a_product_that_is_gone_has_a_chip_all_the_same(page: Page) -> None:
+async def test_a_product_that_is_gone_has_a_chip_all_the_same(tab: Page) -> None:
     """It is named by its id, and can be taken away."""
-    await page.goto("/?catalog=demo&like=not-there")
-    await expect(page.locator(".chip")).to_have_text("Like not-there")
-    await page.get_by_role("button", name="Remove: Like not-there").click()
-    await expect(page.locator(".chip")).to_have_count(0)
+    await tab.goto("/?catalog=demo&like=not-there")
+    await expect(tab.locator(".chip")).to_have_text("Like not-there")
+    await tab.get_by_role("button", name="Remove: Like not-there").click()
+    await expect(tab.locator(".chip")).to_have_count(0)
 
 
-async def test_a_full_query_says_so(page: Page, site: Site) -> None:
+async def test_a_full_query_says_so(tab: Page, site: Site) -> None:
     """Nine things are more than a query takes: the ninth changes nothing, and the page says why."""
     ids = [
         f"{kind}-{colour}-men" for kind in ("shoes", "shirt") for colour in ("red", "blue", "green", "black")
     ]
-    await follow(page, "/?catalog=demo&" + "&".join(f"like={one}" for one in ids))
+    await follow(tab, "/?catalog=demo&" + "&".join(f"like={one}" for one in ids))
     before = len(site.search.requests)
-    await page.get_by_role("searchbox").fill("red")
-    await page.keyboard.press("Enter")
-    await expect(page.locator(".toast")).to_contain_text("8 photos, words and products at most")
-    await expect(page.locator(".chip")).to_have_count(8)
+    await tab.get_by_role("searchbox").fill("red")
+    await tab.keyboard.press("Enter")
+    await expect(tab.locator(".toast")).to_contain_text("8 photos, words and products at most")
+    await expect(tab.locator(".chip")).to_have_count(8)
     assert len(site.search.requests) == before
 
 
-async def test_an_address_with_too_much_in_it_is_cut(page: Page, site: Site) -> None:
+async def test_an_address_with_too_much_in_it_is_cut(tab: Page, site: Site) -> None:
     """Of more products than a query takes, the first ones count."""
     more = "&".join(f"unlike=shirt-{colour}-women" for colour in ("red", "blue", "green", "black", "beige"))
-    await follow(page, f"{LIKED}&like=dress-red-men&like=dress-blue-men&q=red&{more}")
+    await follow(tab, f"{LIKED}&like=dress-red-men&like=dress-blue-men&q=red&{more}")
     assert [text for text, _ in said(site)][:5] == [
         "shoes-red-men",
         "bag-red-men",
@@ -206,22 +207,22 @@ async def test_the_slider_shifts_the_weight_between_photo_and_words(page: Page, 
     await expect(slider).to_have_value("50")
 
 
-async def test_the_slider_goes_all_the_way(page: Page, site: Site) -> None:
+async def test_the_slider_goes_all_the_way(tab: Page, site: Site) -> None:
     """What counts for nothing is left out; what is not wanted stays."""
-    await follow(page, "/?catalog=demo&like=bag-red-men&unlike=shirt-blue-men&q=green")
-    slider = page.get_by_role("slider", name="What counts more")
-    await expect(page.locator(".mix")).to_contain_text("Products")
-    await expect(page.locator(".mix")).to_contain_text("50 : 50")
-    async with answered(page):
+    await follow(tab, "/?catalog=demo&like=bag-red-men&unlike=shirt-blue-men&q=green")
+    slider = tab.get_by_role("slider", name="What counts more")
+    await expect(tab.locator(".mix")).to_contain_text("Products")
+    await expect(tab.locator(".mix")).to_contain_text("50 : 50")
+    async with answered(tab):
         await slider.fill("100")
     assert said(site) == [("green", 1.0), ("shirt-blue-men", -0.5)]
     await expect(slider).to_have_attribute("aria-valuetext", "Only words count")
-    await expect(page.locator(".mix")).to_contain_text("0 : 100")
-    async with answered(page):
+    await expect(tab.locator(".mix")).to_contain_text("0 : 100")
+    async with answered(tab):
         await slider.fill("0")
     assert said(site) == [("bag-red-men", 1.0), ("shirt-blue-men", -0.5)]
     await expect(slider).to_have_attribute("aria-valuetext", "Words count for nothing")
-    await expect(page.locator(".mix")).to_contain_text("100 : 0")
+    await expect(tab.locator(".mix")).to_contain_text("100 : 0")
 
 
 async def test_with_words_alone_a_photo_does_not_count(page: Page, site: Site) -> None:
@@ -246,23 +247,23 @@ async def test_with_words_alone_a_photo_does_not_count(page: Page, site: Site) -
     assert site.search.requests[-1].profile == "resnet50"
 
 
-async def test_what_is_typed_and_not_sent_outlives_other_changes(page: Page) -> None:
+async def test_what_is_typed_and_not_sent_outlives_other_changes(tab: Page) -> None:
     """A chip's removal searches anew, and leaves the field as the visitor has it."""
-    await follow(page, LIKED)
-    await page.get_by_role("searchbox").fill("unfinished")
-    async with answered(page):
-        await page.get_by_role("button", name="Remove: Not like Blue shirt for men").click()
-    await expect(page.get_by_role("searchbox")).to_have_value("unfinished")
+    await follow(tab, LIKED)
+    await tab.get_by_role("searchbox").fill("unfinished")
+    async with answered(tab):
+        await tab.get_by_role("button", name="Remove: Not like Blue shirt for men").click()
+    await expect(tab.get_by_role("searchbox")).to_have_value("unfinished")
 
 
-async def test_starting_over_clears_everything(page: Page) -> None:
+async def test_starting_over_clears_everything(tab: Page) -> None:
     """One button leads back to the welcome, with the focus in the empty field."""
-    await page.goto(f"{LIKED}&q=red")
-    await page.get_by_role("button", name="Start over").click()
-    await expect(page.get_by_role("searchbox")).to_have_value("")
-    await expect(page.get_by_role("searchbox")).to_be_focused()
-    await expect(page.get_by_role("heading", level=1)).to_be_visible()
-    await expect(page.get_by_role("group", name="Your search")).to_be_hidden()
+    await tab.goto(f"{LIKED}&q=red")
+    await tab.get_by_role("button", name="Start over").click()
+    await expect(tab.get_by_role("searchbox")).to_have_value("")
+    await expect(tab.get_by_role("searchbox")).to_be_focused()
+    await expect(tab.get_by_role("heading", level=1)).to_be_visible()
+    await expect(tab.get_by_role("group", name="Your search")).to_be_hidden()
 
 
 async def test_what_to_compare_by_is_what_the_catalogue_has(page: Page, site: Site) -> None:
@@ -281,11 +282,11 @@ async def test_what_to_compare_by_is_what_the_catalogue_has(page: Page, site: Si
 
 
 @pytest.mark.parametrize("profile", ["resnet50", "nope"])
-async def test_words_are_not_compared_where_they_have_no_place(page: Page, site: Site, profile: str) -> None:
+async def test_words_are_not_compared_where_they_have_no_place(tab: Page, site: Site, profile: str) -> None:
     """A profile of pictures alone, or one that is not there, gives way to the usual one."""
-    await page.goto(f"/?catalog=demo&q=red+shoes&profile={profile}")
-    await expect(page.get_by_label("Compare by")).to_have_value("")
-    await expect(page.locator(".hit h3").first).to_have_text("Red shoes for men")
+    await tab.goto(f"/?catalog=demo&q=red+shoes&profile={profile}")
+    await expect(tab.get_by_label("Compare by")).to_have_value("")
+    await expect(tab.locator(".hit h3").first).to_have_text("Red shoes for men")
     assert site.search.requests[-1].profile == ""
 
 
@@ -300,10 +301,9 @@ async def test_the_field_stays_in_reach(page: Page) -> None:
 async def test_a_phones_keyboard_makes_way_for_the_hits(browser: Browser, site: Site) -> None:
     """After a search on a phone the field has no focus; with a mouse it keeps it, to be typed in again."""
     for has_touch in (True, False):
-        context = await browser.new_context(base_url=site.url, locale="en-GB", has_touch=has_touch)
-        page = await context.new_page()
-        await page.goto("/")
-        await search_words(page, "red shoes")
-        is_focused = "node => node === document.activeElement"
-        assert await page.get_by_role("searchbox").evaluate(is_focused) is not has_touch
-        await context.close()
+        async with visitor(browser, site.url, has_touch=has_touch) as context:
+            page = await context.new_page()
+            await page.goto("/")
+            await search_words(page, "red shoes")
+            is_focused = "node => node === document.activeElement"
+            assert await page.get_by_role("searchbox").evaluate(is_focused) is not has_touch

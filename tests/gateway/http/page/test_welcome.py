@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, expect
 
+from tests.browser import visitor
 from tests.gateway.http.conftest import Site
-from tests.gateway.http.page.visits import RED_SHOES, answered, file_of, hits_shown
+from tests.gateway.http.page.visits import RED_SHOES, all_done, answered, file_of, hits_shown, hold_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="package")]
 
@@ -51,9 +51,10 @@ async def test_what_to_start_from_is_of_all_kinds(page: Page) -> None:
     assert {words.split()[-1] for words in examples} == {"footwear", "topwear", "bags", "dresses"}
 
 
-async def test_common_kinds_come_first_and_none_twice(page: Page) -> None:
+async def test_common_kinds_come_first_and_none_twice(tab: Page) -> None:
     """However many products of a kind there are, each category has its turn; models stand in for the shop."""
-    shelf, fan, examples = await page.evaluate(
+    await tab.goto("/healthz")
+    shelf, fan, examples = await tab.evaluate(
         """async () => {
             const { assorted } = await import("/js/variety.js");
             const { examplesOf } = await import("/js/catalogue.js");
@@ -87,40 +88,35 @@ async def test_the_large_target_opens_the_chooser(page: Page, site: Site) -> Non
     assert site.search.requests[-1].parts[0].image.content == RED_SHOES
 
 
-async def test_room_is_kept_for_what_comes(page: Page) -> None:
+async def test_room_is_kept_for_what_comes(tab: Page) -> None:
     """Until the products are there, what stands in their place takes as much room as they do."""
-    known = asyncio.Event()
-
-    async def hold_back(route: Route) -> None:
-        await known.wait()
-        await route.continue_()
-
     height = "node => node.offsetHeight"
-    await page.route(re.compile(r"/products\?"), hold_back)
-    await page.reload()
-    await expect(page.locator("#shelf .waiting").first).to_be_visible()
-    before = [await page.locator(one).evaluate(height) for one in (".hero", "#shelf")]
+    known = await hold_until(tab, re.compile(r"/products\?"))
+    await tab.goto("/")
+    await expect(tab.locator("#shelf .waiting").first).to_be_visible()
+    before = [await tab.locator(one).evaluate(height) for one in (".hero", "#shelf")]
     known.set()
-    await expect(page.locator("#shelf button").first).to_be_visible()
-    after = [await page.locator(one).evaluate(height) for one in (".hero", "#shelf")]
+    await expect(tab.locator("#shelf button").first).to_be_visible()
+    after = [await tab.locator(one).evaluate(height) for one in (".hero", "#shelf")]
     assert before == pytest.approx(after, abs=4)
 
 
-async def test_an_empty_catalogue_says_so(page: Page) -> None:
+async def test_an_empty_catalogue_says_so(tab: Page) -> None:
     """Whoever has nothing to search through is shown the way to the import."""
-    await page.goto("/?catalog=other")
-    await expect(page.get_by_role("heading", name="This catalogue is still empty")).to_be_visible()
-    link = page.get_by_role("link", name="Import products in the console")
+    await tab.goto("/?catalog=other")
+    await expect(tab.get_by_role("heading", name="This catalogue is still empty")).to_be_visible()
+    link = tab.get_by_role("link", name="Import products in the console")
     await expect(link).to_have_attribute("href", "/console/?catalog=other#import")
 
 
-async def test_a_catalogue_that_cannot_be_listed_is_not_called_empty(page: Page) -> None:
+async def test_a_catalogue_that_cannot_be_listed_is_not_called_empty(tab: Page) -> None:
     """Products may be searched and not be listed: then there is no shelf, and nothing wrong is said."""
-    await page.route(re.compile(r"/products\?"), lambda route: route.fulfill(status=403))
-    await page.goto("/")
-    await expect(page.get_by_role("heading", level=1)).to_be_visible()
-    await expect(page.get_by_role("region", name="Or start from")).to_be_hidden()
-    await expect(page.get_by_text("still empty")).to_have_count(0)
+    await tab.route(re.compile(r"/products\?"), lambda route: route.fulfill(status=403))
+    await tab.goto("/")
+    await expect(tab.get_by_role("heading", level=1)).to_be_visible()
+    await expect(tab.get_by_role("region", name="Or start from")).to_be_hidden()
+    await all_done(tab)
+    await expect(tab.get_by_text("still empty")).to_have_count(0)
 
 
 async def test_another_catalogue_has_its_own_welcome(page: Page) -> None:
@@ -140,12 +136,10 @@ async def test_the_welcome_speaks_the_visitors_language(
     browser: Browser, site: Site, locale: str, title: str
 ) -> None:
     """The first thing that people read is in their language, and fits a small phone."""
-    context = await browser.new_context(
-        base_url=site.url, locale=locale, viewport={"width": 320, "height": 640}
-    )
-    phone = await context.new_page()
-    await phone.goto("/")
-    await expect(phone.get_by_role("heading", level=1)).to_have_text(title)
-    await expect(phone.locator("#shelf button").first).to_be_visible()
-    assert await phone.evaluate("document.documentElement.scrollWidth") <= 320
-    await context.close()
+    viewport = {"width": 320, "height": 640}
+    async with visitor(browser, site.url, locale=locale, viewport=viewport) as context:
+        phone = await context.new_page()
+        await phone.goto("/")
+        await expect(phone.get_by_role("heading", level=1)).to_have_text(title)
+        await expect(phone.locator("#shelf button").first).to_be_visible()
+        assert await phone.evaluate("document.documentElement.scrollWidth") <= 320

@@ -14,7 +14,9 @@ async def asked_why(page: Page) -> Locator:
     """Search, and open the panel of the best hit."""
     await search_words(page, "red shoes")
     await page.get_by_role("button", name="Why Red shoes for men?").click()
-    return page.get_by_role("dialog", name="Red shoes for men")
+    panel = page.get_by_role("dialog", name="Red shoes for men")
+    await expect(panel).to_be_visible()
+    return panel
 
 
 async def answer_with(page: Page, hit: dict[str, Any], **answer: object) -> None:

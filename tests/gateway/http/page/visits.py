@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import io
+import re
+from collections import UserList
 from collections.abc import AsyncIterator
 from typing import Any
 
 from PIL import Image
 from playwright.async_api import FilePayload, JSHandle, Page, Route, expect
 
+from tests.browser import WAIT_MS
 from tests.gateway.http.fakes import drawn
 
 RED_SHOES = drawn("shoes", "red")
+
+# The views of the console, each with what it has as soon as all is there.
+CONSOLE_VIEWS = {
+    "overview": "#generations",
+    "queries": ".queries-sum > *",
+    "import": ".import-drop",
+    "duplicates": ".alike-heading",
+    "models": "article",
+}
 
 # A file as it is dragged or copied, of a name, a type and a content in base64.
 _TRANSFER = """([name, type, content]) => {
@@ -101,15 +114,41 @@ async def drag_frame(page: Page, start: tuple[float, float], end: tuple[float, f
     await page.mouse.up()
 
 
-async def hold_back(page: Page, address: str) -> list[Route]:
-    """Let requests of an address wait from now on; those that do, as they come."""
-    held: list[Route] = []
+class Held(UserList[Route]):
+    """Requests that wait to be answered, as they come."""
 
-    def hold(route: Route) -> None:
-        held.append(route)
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_some = asyncio.Event()
+
+    def hold(self, route: Route) -> None:
+        self.append(route)
+        self._has_some.set()
+
+    async def first(self) -> Route:
+        """The first one, once it has come: later than the page shows that it asks."""
+        async with asyncio.timeout(WAIT_MS / 1000):
+            await self._has_some.wait()
+        return self[0]
+
+
+async def hold_back(page: Page, address: str) -> Held:
+    """Let requests of an address wait from now on; those that do, as they come."""
+    held = Held()
+    await page.route(address, held.hold)
+    return held
+
+
+async def hold_until(page: Page, address: str | re.Pattern[str]) -> asyncio.Event:
+    """Let requests of an address wait from now on, until the event is set."""
+    is_over = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await is_over.wait()
+        await route.continue_()
 
     await page.route(address, hold)
-    return held
+    return is_over
 
 
 async def all_done(page: Page) -> None:

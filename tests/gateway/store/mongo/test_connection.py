@@ -4,17 +4,21 @@ import pytest
 
 from services.gateway.store.mongo.connection import MongoConnection
 from services.mesh.errors import FailedPrecondition, InvalidArgument, Unavailable
+from tests.engines.mongo.engine import MongoEngine
 
 
-async def test_what_is_acknowledged_is_durable_whatever_the_address_says(mongo_url: str) -> None:
+async def test_what_is_acknowledged_is_durable_whatever_the_address_says(
+    mongo_engine: MongoEngine, mongo_url: str
+) -> None:
     """Writes wait for the journals of a majority, of one where there is one; reads come from the primary."""
-    connection = MongoConnection(f"{mongo_url}&w=0&journal=false&readPreference=nearest&socketTimeoutMS=1234")
+    url = mongo_engine.url("named")
+    connection = MongoConnection(f"{url}&w=0&journal=false&readPreference=nearest&socketTimeoutMS=1234")
     database = connection.database
     assert database.write_concern.document == {"w": "majority", "j": True}
     assert database.read_concern.document == {"level": "majority"}
     assert database.read_preference.name == "Primary"
     assert database.client.options.pool_options.socket_timeout == 1.234
-    assert database.name == mongo_url.rpartition("/")[2].partition("?")[0]
+    assert database.name == "named"
     await connection.close()
     connection = await MongoConnection.open(f"{mongo_url}&w=0&journal=false")
     assert connection.database.write_concern.document == {"w": 1, "j": True}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc
 
+from tests.ports import keep
 from vitrine import Client
 from vitrine.client.operations import Timeouts
 from vitrine.supervisor import ports
@@ -39,8 +40,6 @@ _PATIENT = {
 _FIRST_PORT, _LAST_PORT, _HTTP = 20_000, 31_000, 500
 _POLL_S = 0.05
 
-_given: set[int] = set()
-
 
 def command(*arguments: object) -> list[str]:
     """The command line that runs `vitrine` in this interpreter."""
@@ -50,27 +49,24 @@ def command(*arguments: object) -> list[str]:
 def free_layout() -> Layout:
     """A mesh's ports, all of them free."""
     while True:
-        base = random.randrange(_FIRST_PORT, _LAST_PORT, 20)
+        base = _drawn_port() // 20 * 20
         layout = Layout(base, base + _HTTP, SHARDS)
-        if _are_free(layout.ports):
+        if keep(layout.ports):
             return layout
 
 
 def free_targets(count: int) -> list[str]:
     """Addresses on loopback that nobody listens on."""
     while True:
-        first = random.randrange(_FIRST_PORT, _LAST_PORT)
+        first = _drawn_port()
         numbers = range(first, first + count)
-        if _are_free(numbers):
+        if keep(numbers):
             return [f"127.0.0.1:{number}" for number in numbers]
 
 
-def _are_free(numbers: Collection[int]) -> bool:
-    """Whether nobody listens on these ports, and nobody in this process will: each is given once."""
-    if not _given.isdisjoint(numbers) or not all(ports.is_free(number) for number in numbers):
-        return False
-    _given.update(numbers)
-    return True
+def _drawn_port() -> int:
+    # Not by `random`, which hypothesis seeds alike in all processes.
+    return _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT)
 
 
 def eventually(holds: Callable[[], bool], *, timeout_s: float = PATIENCE_S, what: str) -> None:

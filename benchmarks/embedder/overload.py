@@ -19,6 +19,8 @@ FACTOR = 5.0
 QUIET = 0.5
 REFUSED = "RESOURCE_EXHAUSTED"
 
+# However slow the machine, as many are looked at.
+_QUIET_ARRIVALS = 10
 # A service that has just been flooded learns in this time what it can do.
 _SETTLE_S = 1.0
 
@@ -27,10 +29,10 @@ async def measure(ask: Ask, requests: Sequence[bytes], sustainable: float, plan:
     """Goodput under overload over the peak rate; `sustainable` is that rate as it was measured before."""
     findings = Findings()
     progress("quiet arrivals")
+    rate = QUIET * sustainable
+    quiet_s = max(plan.quiet_s, _QUIET_ARRIVALS / rate)
     quiet = [
-        await open_loop(
-            ask, requests, rate=QUIET * sustainable, seconds=plan.quiet_s, deadline_s=TIMEOUT_S, seed=seed
-        )
+        await open_loop(ask, requests, rate=rate, seconds=quiet_s, deadline_s=TIMEOUT_S, seed=seed)
         for seed in range(plan.quiet_rounds)
     ]
     quiet_p99s = [percentiles_ms(_latencies_s(each, "OK"))["p99_ms"] for each in quiet]

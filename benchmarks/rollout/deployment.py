@@ -36,9 +36,17 @@ class Component:
 class Deployment:
     """Components as pods with logs and data in `directory`."""
 
-    def __init__(self, directory: Path, names: Names, components: Sequence[Component]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        names: Names,
+        components: Sequence[Component],
+        *,
+        pre_stop_s: float = PRE_STOP_S,
+    ) -> None:
         self._directory = directory
         self._names = names
+        self._pre_stop_s = pre_stop_s
         self._addresses = Addresses()
         self.components = list(components)
         self.pods: dict[str, list[Pod]] = {component.name: [] for component in components}
@@ -72,7 +80,7 @@ class Deployment:
     async def remove(self, component: Component, pod: Pod) -> None:
         """Take a pod's name from it, and end it as Kubernetes does."""
         self._names.remove(component.name, pod.address)
-        await asyncio.sleep(PRE_STOP_S)
+        await asyncio.sleep(self._pre_stop_s)
         await pod.stop()
         self.pods[component.name].remove(pod)
 
@@ -122,10 +130,16 @@ def shard_name(shard: int) -> str:
 
 
 def components(
-    names: Names, *, embedder: Component, ranker_models_dir: Path, store_url: str, cache_url: str
+    names: Names,
+    *,
+    embedder: Component,
+    ranker_models_dir: Path,
+    store_url: str,
+    cache_url: str,
+    connection_age_s: float = CONNECTION_AGE_S,
 ) -> list[Component]:
     """A whole mesh around an embedder: gateways and their feed, a ranker and shards with replicas."""
-    aged = {"MAX_CONNECTION_AGE_S": CONNECTION_AGE_S}
+    aged = {"MAX_CONNECTION_AGE_S": connection_age_s}
     stores = {"STORE_URL": store_url, "CACHE_URL": cache_url, "FEED_HEARTBEAT_S": 1}
     feed = Component("feed.test", "services.gateway", "GATEWAY", stores | {"ROLE": "feed"}, keeps_data=True)
     ranker = Component("ranker.test", "services.ranker", "RANKER", aged | {"MODELS_DIR": ranker_models_dir})
@@ -165,9 +179,11 @@ def components(
 
 
 @contextmanager
-def deployed(directory: Path, names: Names, parts: Sequence[Component]) -> Iterator[Deployment]:
+def deployed(
+    directory: Path, names: Names, parts: Sequence[Component], *, pre_stop_s: float = PRE_STOP_S
+) -> Iterator[Deployment]:
     """A deployment that is yet to be started; all its pods are killed at the end."""
-    deployment = Deployment(directory, names, parts)
+    deployment = Deployment(directory, names, parts, pre_stop_s=pre_stop_s)
     try:
         yield deployment
     finally:

@@ -14,7 +14,7 @@ from vitrine.client.asynchronous import AsyncClient
 from vitrine.client.products import Photo, Product
 
 _POLL_S = 0.2
-_SETTLE_S = 60.0
+_SETTLE_S = 300.0
 
 
 @dataclass

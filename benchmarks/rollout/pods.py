@@ -20,10 +20,11 @@ from services.mesh.channel import connect
 
 PORT = 50051
 METRICS_PORT = 51051
-READY_TIMEOUT_S = 180.0
+READY_TIMEOUT_S = 600.0
 
 _POLL_S = 0.1
-_PROBE_TIMEOUT_S = 5.0
+# A machine may stand still for a while.
+_PROBE_TIMEOUT_S = 60.0
 
 
 class Addresses:

@@ -241,7 +241,7 @@ def test_the_benchmark_simulates_what_was_measured_earlier(tmp_path: Path) -> No
     picture = tmp_path / "picture.png"
     command = [sys.executable, "-m", "benchmarks.autoscaling", "--quick", "--measured", str(earlier)]
     command += ["--results", str(tmp_path), "--picture", str(picture)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout.splitlines()[-1])
     assert {"assumed", "chosen", "targets", "ups", "downs", "minima", "picture", "card_assumed"} <= set(found)

@@ -213,7 +213,9 @@ async def test_callers_send_again_when_they_have_their_answer() -> None:
     window = await closed_loop([ask] * 4, [b""], window_s=0.05)
     assert most == 4
     assert window.errors == {"RESOURCE_EXHAUSTED": 1}
-    assert window.calls >= len(window.latencies_s) >= 8
+    # Those that warmed up are not in the window, nor are those that came in the same breath.
+    assert window.calls >= 12
+    assert 0 < len(window.latencies_s) <= window.calls - 4
     assert window.samples
 
 

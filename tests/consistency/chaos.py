@@ -19,7 +19,6 @@ async def wreak(parts: Sequence[Part], *, seconds: float, chance: random.Random)
     How often each was killed. One shard in three loses its disk.
     """
     kills: Counter[str] = Counter()
-    down: set[asyncio.Task[None]] = set()
     busy: set[str] = set()
 
     async def strike(part: Part) -> None:
@@ -35,12 +34,10 @@ async def wreak(parts: Sequence[Part], *, seconds: float, chance: random.Random)
         busy.discard(part.name)
 
     ends_at_s = time.monotonic() + seconds
-    while time.monotonic() < ends_at_s:
-        await asyncio.sleep(chance.uniform(0.2, 1.5))
-        ready = [part for part in parts if part.name not in busy]
-        if len(busy) < MAX_DOWN and ready:
-            task = asyncio.create_task(strike(chance.choice(ready)))
-            down.add(task)
-            task.add_done_callback(down.discard)
-    await asyncio.gather(*down)
+    async with asyncio.TaskGroup() as group:
+        while time.monotonic() < ends_at_s:
+            await asyncio.sleep(chance.uniform(0.2, 1.5))
+            ready = [part for part in parts if part.name not in busy]
+            if len(busy) < MAX_DOWN and ready:
+                group.create_task(strike(chance.choice(ready)))
     return kills

@@ -1,13 +1,16 @@
 """An embedder that knows the pictures of these tests by their numbers and needs no model.
 
-`python -m tests.consistency.embedder PORT PAUSE_S DIGEST...` serves: the first digest is that of the default
-models, the others are served beside them. What is of bulk priority takes `PAUSE_S` a call.
+`python -m tests.consistency.embedder PORT GATE DIGEST...` serves: the first digest is that of the default
+models, the others are served beside them. With a `GATE`, a path, the first call for nothing but a new
+generation is answered, and those after it once there is a file of that name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from services.mesh import status, vectors
@@ -17,11 +20,14 @@ from services.mesh.settings import ServiceSettings
 from tests.consistency.pictures import DIMENSIONS, number_of, vector_of
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
+_POLL_S = 0.05
+
 
 class NumberEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    def __init__(self, digests: list[str], pause_s: float) -> None:
+    def __init__(self, digests: list[str], gate: Path | None = None) -> None:
         self._digests = digests
-        self._pause_s = pause_s
+        self._gate = gate
+        self._has_built = False
 
     async def ListModels(self, request: Any, context: Any) -> embedder_pb2.ListModelsResponse:
         return embedder_pb2.ListModelsResponse(
@@ -37,13 +43,21 @@ class NumberEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
 
     async def EmbedImages(self, request: Any, context: Any) -> embedder_pb2.EmbedImagesResponse:
         if request.priority == embedder_pb2.PRIORITY_BULK:
-            await asyncio.sleep(self._pause_s)
+            await self._pass_gate(request.spaces)
         return embedder_pb2.EmbedImagesResponse(
             embeddings=[self._embedding(image.content, list(request.spaces)) for image in request.images]
         )
 
     async def EmbedTexts(self, request: Any, context: Any) -> embedder_pb2.EmbedTextsResponse:
         raise FailedPrecondition("no space takes texts")
+
+    async def _pass_gate(self, models: Sequence[str]) -> None:
+        # A product that is written meanwhile needs vectors for the generation in use as well.
+        if self._gate is None or {model.partition("@")[2] for model in models} != {self._digests[0]}:
+            return
+        is_first, self._has_built = not self._has_built, True
+        while not is_first and not self._gate.exists():  # noqa: ASYNC110 - another process opens it
+            await asyncio.sleep(_POLL_S)
 
     def _embedding(self, content: bytes, models: list[str]) -> embedder_pb2.Embedding:
         wanted = [model.partition("@") for model in models]
@@ -76,4 +90,4 @@ async def serve(settings: ServiceSettings, servicer: NumberEmbedder) -> None:
 
 if __name__ == "__main__":
     told = ServiceSettings(port=int(sys.argv[1]), metrics_port=0)
-    run(serve(told, NumberEmbedder(sys.argv[3:], float(sys.argv[2]))))
+    run(serve(told, NumberEmbedder(sys.argv[3:], Path(sys.argv[2]) if sys.argv[2] else None)))

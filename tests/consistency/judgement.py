@@ -210,7 +210,7 @@ async def judge_shards(
             for product_id, each in stored.items()
             if shard_of(bucket_of(truth.catalog, product_id), SHARDS) == shard
         }
-        status = await call(stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=30)
+        status = await call(stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=60)
         assert status.revision == truth.head
         held = {
             each.generation: each.products
@@ -257,7 +257,7 @@ async def _held(
             label_names=["version"],
             min_revision=truth.head,
         )
-        response = await call(stub.GetVectors, request, timeout_s=30)
+        response = await call(stub.GetVectors, request, timeout_s=60)
         for product in response.products:
             found[product.product_id] = product.labels[0].value, _vectors(product.photos)
     return found

@@ -15,13 +15,14 @@ from services.mesh.channel import call, connect
 from services.mesh.errors import VitrineError
 from tests.consistency.calls import Gateway
 from tests.consistency.pictures import DIGEST
-from tests.consistency.processes import Forgetful, Mongo, Part, Process, Redis, free_targets
+from tests.consistency.processes import Forgetful, Mongo, Part, Process, Redis
 from tests.engines import redis
 from tests.engines.mongo.engine import MongoEngine
-from vitrine.v1 import vectorsearch_pb2, vectorsearch_pb2_grpc
+from tests.meshes import free_targets
+from vitrine.v1 import status_pb2, status_pb2_grpc, vectorsearch_pb2, vectorsearch_pb2_grpc
 
 SHARDS = 2
-SETTLE_S = 90.0
+SETTLE_S = 300.0
 _POLL_S = 0.05
 
 
@@ -49,7 +50,9 @@ def mongodb(directory: Path) -> Iterator[Backend]:
         engine = stack.enter_context(MongoEngine(directory / "mongo"))
         server = stack.enter_context(redis.running(directory))
         parts = (Mongo(engine), Redis(server))
-        yield Backend("mongodb", ("feed", "api", "api"), engine.url(), server.url, parts)
+        # To connect may take longer than it may where a store that is away is to be noticed at once.
+        url = f"{engine.url()}&connectTimeoutMS=20000"
+        yield Backend("mongodb", ("feed", "api", "api"), url, server.url, parts)
 
 
 class Mesh:
@@ -70,6 +73,11 @@ class Mesh:
             "RANKER": ranker.target,
             "SHARDS": ",".join(shards),
             "FEED_HEARTBEAT_S": 1,
+            # A machine that stands still for some seconds is no fault of the services.
+            "EMBED_TIMEOUT_S": 60,
+            "RANK_TIMEOUT_S": 60,
+            "SHARD_TIMEOUT_S": 60,
+            "STORE_TIMEOUT_S": 60,
             "HTTP_PORT": 0,
             "METRICS_PORT": 0,
         }
@@ -127,9 +135,10 @@ class Mesh:
             process.launch()
 
     async def ready(self, *, besides: Collection[Process] = ()) -> None:
-        """Return when all processes serve but for some."""
+        """Return when all processes serve but for some, and gateways reach the others."""
         processes = (self.embedder, self.ranker, *self.shards, *self.gateways)
         await asyncio.gather(*(process.ready() for process in processes if process not in besides))
+        await asyncio.gather(*(_reaches_others(process) for process in self.api if process not in besides))
 
     def end(self) -> None:
         """Kill all processes."""
@@ -173,9 +182,31 @@ class Mesh:
                 await asyncio.sleep(_POLL_S)
 
 
+async def _reaches_others(gateway: Process) -> None:
+    """Return when a gateway has its connections: those that were lost come back later than the services."""
+    give_up = time.monotonic() + SETTLE_S
+    async with connect(gateway.target) as channel:
+        stub: status_pb2_grpc.StatusServiceAsyncStub = status_pb2_grpc.StatusServiceStub(channel)
+        while not await _is_whole(stub):
+            assert time.monotonic() < give_up, f"{gateway.name} does not reach all others"
+            await asyncio.sleep(_POLL_S)
+
+
+async def _is_whole(gateway: status_pb2_grpc.StatusServiceAsyncStub) -> bool:
+    try:
+        # What it tells of the embedder's health may be a second old.
+        await call(gateway.GetModels, status_pb2.GetModelsRequest(), timeout_s=30)
+        status = await call(gateway.GetStatus, status_pb2.GetStatusRequest(), timeout_s=30)
+    except VitrineError:
+        return False
+    return all(each.available for each in status.dependencies) and all(
+        each.state == status_pb2.REPLICA_STATE_CAUGHT_UP for each in status.replicas
+    )
+
+
 async def _revision(stub: vectorsearch_pb2_grpc.VectorSearchServiceAsyncStub) -> int:
     try:
-        status = await call(stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=5)
+        status = await call(stub.GetShardStatus, vectorsearch_pb2.GetShardStatusRequest(), timeout_s=30)
     except VitrineError:
         return -1
     return status.revision if status.caught_up and status.following else -1
@@ -194,7 +225,7 @@ def helpers(directory: Path) -> Iterator[tuple[Process, Process]]:
         "tests.consistency.embedder",
         embedder_target,
         directory / "embedder.log",
-        arguments=[embedder_target.rpartition(":")[2], "0", DIGEST],
+        arguments=[embedder_target.rpartition(":")[2], "", DIGEST],
     )
     ranker = Process(
         "ranker",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,12 +18,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.mesh.channel import connect
 from tests.engines.mongo.engine import MongoEngine
 from tests.engines.redis import RedisServer
-from vitrine.supervisor import ports
 
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 300.0
 _POLL_S = 0.05
-# Below the ports that the kernel hands out to clients.
-_FIRST_PORT, _LAST_PORT = 20_000, 31_000
 
 
 class Part(Protocol):
@@ -37,15 +33,6 @@ class Part(Protocol):
 
     async def start(self) -> None:
         """Start it on what it had; it is at work when this returns."""
-
-
-def free_targets(count: int) -> list[str]:
-    """Addresses on loopback that nobody listens on."""
-    while True:
-        first = random.randrange(_FIRST_PORT, _LAST_PORT, 20)
-        numbers = range(first, first + count)
-        if all(ports.is_free(port) for port in numbers):
-            return [f"127.0.0.1:{port}" for port in numbers]
 
 
 class Process:
@@ -109,7 +96,8 @@ class Process:
         """Ask it to end, and wait until it has."""
         assert self._process is not None
         self._process.terminate()
-        assert await asyncio.to_thread(self._process.wait, READY_TIMEOUT_S) == 0
+        status = await asyncio.to_thread(self._process.wait, READY_TIMEOUT_S)
+        assert status == 0, f"{self.name} ended with {status}: {self.log.read_text()[-4000:]}"
 
     def end(self) -> None:
         """Kill it if it runs."""
@@ -120,7 +108,7 @@ class Process:
 
 async def _serves(health: Any) -> bool:
     try:
-        answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=30)
     except grpc.aio.AioRpcError:
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from tests.consistency.calls import Gateway, looks_like
 from vitrine.v1 import search_pb2
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 _PAUSE_S = 0.02
 
 Check = Callable[[int, search_pb2.SearchResponse], None]

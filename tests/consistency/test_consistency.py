@@ -23,7 +23,7 @@ CALM_S = 2.0
 
 
 async def test_no_acknowledged_write_is_lost(
-    mesh: Mesh, record_property: Callable[[str, object], None]
+    mesh: Mesh, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Whatever is killed while many write, read and search, all that they were told is true.
 
@@ -37,8 +37,10 @@ async def test_no_acknowledged_write_is_lost(
         async with traffic.flowing():
             kills = await chaos.wreak(mesh.parts, seconds=SECONDS, chance=random.Random(SEED))
             await chaos.wreak((), seconds=CALM_S, chance=random.Random(SEED))
+            await traffic.everywhere()
         head = await mesh.settle()
         for gateway in gateways:
+            await gateway.connected()
             await traffic.look(gateway, floor=head)
     async with mesh.store() as store:
         truth = await Truth.of(store, "chaos")
@@ -55,6 +57,6 @@ async def test_no_acknowledged_write_is_lost(
         "searches": len(traffic.history.searches),
         "revisions": head,
     }
-    record_property("consistency", json.dumps(counts))
+    record_testsuite_property(f"consistency on {mesh.backend.name}", json.dumps(counts))
     sys.stdout.write(json.dumps(counts) + "\n")
     assert len(truth.courses) == PRODUCTS

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -22,27 +23,26 @@ pytestmark = pytest.mark.faults
 CATALOG = "growing"
 PRODUCTS = 90
 BATCH = 45
-# A build takes long enough to be met.
-PAUSE_S = 1.0
-# The lease of who dies has to end before another goes on.
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 BUILDING, READY = catalog_pb2.GENERATION_STATE_BUILDING, catalog_pb2.GENERATION_STATE_READY
 
 
 @asynccontextmanager
-async def embedding(mesh: Mesh, pause_s: float, *digests: str) -> AsyncIterator[None]:
-    """Let the embedder serve other models meanwhile."""
+async def embedding(mesh: Mesh, gate: Path, *digests: str) -> AsyncIterator[None]:
+    """Let the embedder serve other models meanwhile; a build waits for the gate."""
     embedder = mesh.embedder
     before = list(embedder.arguments)
     try:
         await embedder.kill()
-        embedder.arguments[1:] = [str(pause_s), *digests]
-        await embedder.start()
+        embedder.arguments[1:] = [str(gate), *digests]
+        embedder.launch()
+        await mesh.ready()
         yield
     finally:
         await embedder.kill()
         embedder.arguments[:] = before
-        await embedder.start()
+        embedder.launch()
+        await mesh.ready()
 
 
 async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -68,7 +68,7 @@ async def newest(gateway: Gateway) -> catalog_pb2.GenerationStatus:
     return (await gateway.catalog(CATALOG)).generations[-1]
 
 
-async def test_another_gateway_finishes_a_generation(mesh: Mesh) -> None:
+async def test_another_gateway_finishes_a_generation(mesh: Mesh, tmp_path: Path) -> None:
     """A build whose gateway is killed is finished by another one, with what is written meanwhile.
 
     Searches through every gateway that is there find all products: before the new generation is activated,
@@ -88,7 +88,8 @@ async def test_another_gateway_finishes_a_generation(mesh: Mesh) -> None:
         await its.create_catalog(CATALOG)
         for start in range(0, PRODUCTS, BATCH):
             await write(its, dict(list(photos.items())[start : start + BATCH]))
-        async with embedding(mesh, PAUSE_S, OTHER_DIGEST, DIGEST):
+        gate = tmp_path / "open"
+        async with embedding(mesh, gate, OTHER_DIGEST, DIGEST):
             for process in mesh.api:
                 if process is not builder:
                     await process.stop()
@@ -102,14 +103,17 @@ async def test_another_gateway_finishes_a_generation(mesh: Mesh) -> None:
             for process in mesh.api:
                 if process is not builder:
                     await process.start()
+            await next_one.connected()
             assert (await newest(next_one)).state == BUILDING
             await mesh.settle(besides=[builder])
+            await asyncio.gather(*(gateway.connected() for gateway in gateways if gateway is not its))
             alive = [gateway for name, gateway in through.items() if name != builder.name]
             searchers = Searchers(alive, CATALOG, check, range(5))
             async with searchers.at_work():
                 photos_anew = {each: photo + 1_000 for each, photo in list(photos.items())[::9]}
                 await write(next_one, photos_anew)
                 photos |= photos_anew
+                gate.touch()
 
                 async def is_ready() -> bool:
                     return (await newest(next_one)).state == READY
@@ -118,6 +122,7 @@ async def test_another_gateway_finishes_a_generation(mesh: Mesh) -> None:
             assert all(seen.keys() <= {"answers", "whole", "g1"} for seen in searchers.seen)
             await builder.start()
             await mesh.settle()
+            await its.connected()
             searchers = Searchers(gateways, CATALOG, check, range(5))
             async with searchers.at_work():
                 await searchers.more(5, like="g1")

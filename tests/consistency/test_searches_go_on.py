@@ -55,6 +55,10 @@ async def test_searches_go_on_whatever_is_killed(mesh: Mesh) -> None:
         for part in (*mesh.api, *mesh.backend.engines):
             left = others(mesh.api, part) if isinstance(part, Process) else mesh.api
             callers = [gateways[mesh.api.index(process)] for process in left]
+            # The one that was killed before is back, and connections to it come back later.
+            await mesh.ready()
+            for gateway in callers:
+                await gateway.connected()
             searchers = Searchers(callers, CATALOG, check, PICTURES)
             async with searchers.at_work():
                 await searchers.more(ANSWERS)

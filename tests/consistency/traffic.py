@@ -29,6 +29,7 @@ MAX_TRIES = 4
 # What callers may be told while processes are killed. Nobody knows what became of a write then.
 AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 
+PATIENCE_S = 300.0
 _PAUSE_S = 0.02
 _TRY_AGAIN_S = 0.3
 _MASK = ["attributes.version", "attributes.price"]
@@ -65,6 +66,12 @@ class Traffic:
                 yield
             finally:
                 stopping.set()
+
+    async def everywhere(self) -> None:
+        """Return when every product has been written, which takes longer where little can be done."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.history.acknowledged) < PRODUCTS:  # noqa: ASYNC110 - callers note it in passing
+                await asyncio.sleep(_PAUSE_S)
 
     def _name(self, product: str) -> str:
         return f"catalogs/{self._catalog}/products/{product}"

@@ -24,7 +24,7 @@ VERSIONS = tuple(utils.major_minor(version) for version in dict.fromkeys(utils.a
 LATEST = VERSIONS[-1]
 # What clusters with an operator of Prometheus and of certificates can do besides.
 APIS = ("monitoring.coreos.com/v1", "cert-manager.io/v1")
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 300.0
 
 Object = dict[str, Any]
 

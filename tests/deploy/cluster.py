@@ -96,7 +96,7 @@ def cluster(running: Collection[Object], kinds: Collection[tuple[str, str]]) -> 
         answers[f"{place}/{each['metadata']['name']}"] = each
     handler = type("Api", (_Api,), {"answers": answers})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

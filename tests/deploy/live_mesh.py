@@ -23,21 +23,23 @@ import grpc
 import psutil
 
 from services.mesh.models_dir import models_dir_default
-from tests.consistency.processes import Process, free_targets
+from tests.consistency.processes import Process
 from tests.deploy.edges import Edge
 from tests.drawings import draw
 from tests.engines import redis
 from tests.engines.mongo.engine import MongoEngine
-from tests.meshes import command, eventually
+from tests.meshes import command, eventually, free_targets
 from vitrine import Client
 from vitrine.client.operations import Timeouts
 from vitrine.v1 import common_pb2, search_pb2, search_pb2_grpc
 
 SHARDS = 2
 CATALOG = "edges"
-_LOOK_EVERY_S = 0.01
-_JOB_TIMEOUT_S = 120.0
+_LOOK_EVERY_S = 0.2
+_JOB_TIMEOUT_S = 600.0
 _READ_S = 60.0
+# Of the gateway, with a deadline each: a machine that stands still is not to change who talks to whom.
+_STAGES = ("EMBED", "SHARD", "RANK", "STORE", "CACHE", "FETCH")
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Wires:
     listeners: dict[int, tuple[str, str]] = field(default_factory=dict)
     processes: dict[int, str] = field(default_factory=dict)
     seen: set[Edge] = field(default_factory=set)
+    # The job that runs.
+    job: str = ""
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def look(self) -> None:
@@ -118,7 +122,7 @@ def picture(number: int) -> bytes:
 
 
 class Gate(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Stands before a server for callers that are gone soon: looks who has connected, then lets them pass."""
+    """Stands before a server for jobs, which are gone soon: notes them. Nobody else is told of it."""
 
     daemon_threads = True
 
@@ -136,7 +140,9 @@ class Gate(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class _Passage(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         assert isinstance(self.server, Gate)
-        self.server.wires.look()
+        wires = self.server.wires
+        # It does not look for whom it is: a connection that takes seconds is given up.
+        wires.seen.add(Edge(wires.job, *wires.listeners[self.server.server_address[1]]))
         with socket.create_connection(("127.0.0.1", self.server.behind)) as behind:
             there = threading.Thread(target=_pass_on, args=(self.request, behind))
             there.start()
@@ -156,7 +162,7 @@ def _pass_on(source: socket.socket, destination: socket.socket) -> None:
 @contextmanager
 def _serving(server: socketserver.TCPServer) -> Iterator[None]:
     with server:
-        thread = threading.Thread(target=server.serve_forever, name=type(server).__name__)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name=type(server).__name__)
         thread.start()
         try:
             yield
@@ -166,15 +172,25 @@ def _serving(server: socketserver.TCPServer) -> Iterator[None]:
 
 
 class _Sink(grpc.GenericRpcHandler):
-    """Takes any call with an empty answer, which is what a collector of traces says when all is well."""
+    """Takes any call with an empty answer, which is what a collector of traces says when all is well.
+
+    It looks who is calling before it answers: some tell what they have left when they end.
+    """
+
+    def __init__(self, wires: Wires) -> None:
+        self._wires = wires
 
     def service(self, _details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
-        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
+        return grpc.unary_unary_rpc_method_handler(self._take)
+
+    def _take(self, _request: bytes, _context: grpc.ServicerContext) -> bytes:
+        self._wires.look()
+        return b""
 
 
 @contextmanager
-def _sink() -> Iterator[int]:
-    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[_Sink()])
+def _sink(wires: Wires) -> Iterator[int]:
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[_Sink(wires)])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -208,16 +224,13 @@ class LiveEdges:
             "RANKER": self.grpc["ranker"],
             "SHARDS": ",".join(self.grpc[name] for name in shards),
             "FETCH_ALLOWED_HOSTS": '["127.0.0.1"]',
-            "SHARD_TIMEOUT_S": 30,
-            "RANK_TIMEOUT_S": 30,
-            "STORE_TIMEOUT_S": 30,
-            "CACHE_TIMEOUT_S": 5,
+            **dict.fromkeys((f"{stage}_TIMEOUT_S" for stage in _STAGES), _READ_S),
         }
         models: dict[str, object] = {"MODELS_DIR": models_dir_default()}
         own: dict[str, dict[str, object]] = {
             "gateway": gateway | {"ROLE": "api", "HTTP_PORT": _port(self.http["gateway"])},
             "feed": gateway | {"ROLE": "feed"},
-            "embedder": models | {"FETCH_ALLOWED_HOSTS": '["127.0.0.1"]', "FETCH_TIMEOUT_S": 60},
+            "embedder": models | {"FETCH_ALLOWED_HOSTS": '["127.0.0.1"]', "FETCH_TIMEOUT_S": _READ_S},
             "ranker": models,
         }
         for number, name in enumerate(shards):
@@ -284,6 +297,8 @@ class LiveEdges:
 
     async def stop(self) -> None:
         """Ask every process to end, those first that call others: what they still have to tell is told."""
+        # Whatever lasts is there now, however seldom anybody has come round to look.
+        self.wires.look()
         for process in reversed(self.processes):
             await process.stop()
 
@@ -294,17 +309,17 @@ class LiveEdges:
 
     def job(self, source: str, *arguments: object, status: int = 0) -> None:
         """Run a `vitrine` command as one of the chart's jobs does; it must end with `status`."""
-        with subprocess.Popen(
+        self.wires.job = source
+        ended = subprocess.run(
             command(*arguments),
+            check=False,
             env=os.environ | {"VITRINE_SERVER": self.gates["gateway"].target, "VITRINE_CATALOG": CATALOG},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        ) as process:
-            self.wires.processes[process.pid] = source
-            printed, _ = process.communicate(timeout=_JOB_TIMEOUT_S)
-            del self.wires.processes[process.pid]
-        assert process.returncode == status, printed
+            timeout=_JOB_TIMEOUT_S,
+        )
+        assert ended.returncode == status, ended.stdout
 
     def scrape(self) -> None:
         """Read everybody's metrics, as Prometheus."""
@@ -370,7 +385,7 @@ def live_edges(directory: Path) -> Iterator[LiveEdges]:
     with ExitStack() as stack:
         mongo = stack.enter_context(MongoEngine(directory / "mongo"))
         cache = stack.enter_context(redis.running(directory))
-        traces = stack.enter_context(_sink())
+        traces = stack.enter_context(_sink(wires))
         photos = Photos(wires)
         stack.enter_context(_serving(photos))
         wires.listeners |= {

@@ -29,7 +29,7 @@ def household(tmp_path_factory: pytest.TempPathFactory, drawn_catalog: Path) -> 
     """A mesh with the catalogue `steady`, which no test writes to."""
     with ExitStack() as stack:
         household = Household(tmp_path_factory.mktemp("faults"), stack)
-        household.mesh.run_json("index", drawn_catalog, "--catalog", "steady")
+        household.mesh.index(drawn_catalog, "steady")
         yield household
 
 

@@ -8,4 +8,4 @@ from tests.consistency.embedder import NumberEmbedder, serve
 from tests.consistency.pictures import DIGEST
 
 if __name__ == "__main__":
-    run(serve(EmbedderSettings.load([]), NumberEmbedder([DIGEST], 0.0)))
+    run(serve(EmbedderSettings.load([]), NumberEmbedder([DIGEST])))

@@ -26,10 +26,10 @@ from services.gateway.store.interface import ProductChange
 from services.gateway.store.log import ChangeLog, Write
 from services.gateway.store.sqlite import SqliteStore
 from services.mesh import deadline, vectors
-from services.mesh.buckets import bucket_of, shard_of
+from services.mesh.buckets import BUCKETS, bucket_of, shard_of
 from services.mesh.errors import Unavailable
 from tests.gateway.fakes import hosted
-from vitrine.supervisor import ports
+from tests.meshes import PATIENCE_S, free_targets
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc, vectorsearch_pb2
 
 SPACE = "clip"
@@ -38,8 +38,6 @@ LIMIT = 10
 CALLERS = 4
 TIMEOUT_S = 60.0
 
-# Below the ports that the kernel hands out to clients.
-_FIRST_PORT, _LAST_PORT = 20_000, 31_000
 _PAUSE_S = 0.01
 _TOLERANCE = 1e-5
 
@@ -51,14 +49,14 @@ def _unit(seed: int) -> Vector:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def free_targets(shards: int, replicas: int) -> list[list[str]]:
-    """Addresses on loopback that nobody listens on."""
-    while True:
-        first = random.randrange(_FIRST_PORT, _LAST_PORT, 20)
-        numbers = range(first, first + shards * replicas)
-        if all(ports.is_free(port) for port in numbers):
-            targets = [f"127.0.0.1:{port}" for port in numbers]
-            return [targets[start : start + replicas] for start in range(0, len(targets), replicas)]
+def _bucket_of(number: int) -> int:
+    return bucket_of("shop", f"p{number}")
+
+
+def free_replicas(shards: int, replicas: int) -> list[list[str]]:
+    """Addresses on loopback that nobody listens on: of each shard's replicas."""
+    targets = free_targets(shards * replicas)
+    return [targets[start : start + replicas] for start in range(0, len(targets), replicas)]
 
 
 class Corpus:
@@ -66,14 +64,21 @@ class Corpus:
 
     def __init__(self) -> None:
         self.matrix = np.zeros((0, DIMENSION), np.float32)
-        self.revisions: list[float] = []
+        self.revisions = np.zeros(0)
+        self._buckets = np.zeros(0, np.int64)
 
     def begin(self, count: int) -> range:
         """The numbers of so many new products that are about to be written."""
         numbers = range(len(self.revisions), len(self.revisions) + count)
         self.matrix = np.concatenate([self.matrix, np.stack([_unit(number) for number in numbers])])
-        self.revisions += [float("inf")] * count
+        self.revisions = np.concatenate([self.revisions, np.full(count, np.inf)])
+        self._buckets = np.concatenate([self._buckets, [_bucket_of(number) for number in numbers]])
         return numbers
+
+    def is_owned_by(self, shards: Collection[int], total: int) -> npt.NDArray[np.bool_]:
+        """Which products are on some of so many shards."""
+        owners = np.array([shard_of(bucket, total) for bucket in range(BUCKETS)])
+        return np.isin(owners[self._buckets], list(shards))
 
     def check(self, found: Found, query: Vector) -> None:
         """Hold an answer to be exactly what the shards that it does not call missing held at its revision."""
@@ -82,13 +87,9 @@ class Corpus:
         assert len(set(numbers)) == len(numbers)
         every = self.matrix.astype(np.float64) @ query
         assert np.allclose(scores, every[numbers], atol=_TOLERANCE)
-        whole = [
-            revision <= found.revision
-            and shard_of(bucket_of("shop", f"p{number}"), found.total) not in found.missing
-            for number, revision in enumerate(self.revisions)
-        ]
+        whole = (self.revisions <= found.revision) & ~self.is_owned_by(found.missing, found.total)
         # Later products may be among them, and some of a shard that is on its way back.
-        due = scores[[whole[number] for number in numbers]]
+        due = scores[whole[numbers]]
         expected = -np.sort(-every[whole])
         assert np.allclose(due, expected[: len(due)], atol=_TOLERANCE)
         assert len(numbers) == LIMIT or len(due) == len(expected)
@@ -105,9 +106,15 @@ class Answer:
 
 @dataclass
 class Load:
-    """What callers have been answered so far."""
+    """What callers have been answered so far, and how often each."""
 
     answers: list[Answer] = field(default_factory=list)
+    ended: list[int] = field(default_factory=lambda: [0] * CALLERS)
+
+    async def renewed(self) -> None:
+        """Return when all calls that were in hand have ended: what comes was asked later."""
+        before = list(self.ended)
+        await until(lambda: all(now > was for now, was in zip(self.ended, before, strict=True)))
 
     async def more(self, count: int) -> list[Answer]:
         """The next so many answers."""
@@ -122,8 +129,8 @@ class Load:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds, for a minute at most."""
-    async with asyncio.timeout(TIMEOUT_S):
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - what is looked at knows no events
             await asyncio.sleep(_PAUSE_S)
 
@@ -182,6 +189,11 @@ class ShardProcesses:
             for caller in callers:
                 caller.cancel()
 
+    def holds_everything(self, targets: Sequence[Sequence[str]]) -> bool:
+        """Whether the client knows all of these to be at the head of the log."""
+        replicas = [self.replica(target) for one in targets for target in one]
+        return all(each.state is State.CAUGHT_UP and each.revision >= self.log.head for each in replicas)
+
     def close(self) -> None:
         """End all processes."""
         for target in list(self._processes):
@@ -192,10 +204,9 @@ class ShardProcesses:
         while True:
             await asyncio.sleep(_PAUSE_S)
             with deadline.within(TIMEOUT_S):
-                if chance.random() < 0.25:
-                    load.answers.append(await self._product(chance))
-                else:
-                    load.answers.append(await self._search(chance))
+                ask = self._product if chance.random() < 0.25 else self._search
+                load.answers.append(await ask(chance))
+                load.ended[caller] += 1
 
     async def _search(self, chance: random.Random) -> Answer:
         query = _unit(chance.randrange(1_000_000, 2_000_000))
@@ -228,7 +239,7 @@ class ShardProcesses:
         try:
             found = await self.client.vectors(request)
         except Unavailable:
-            return Answer([shard_of(bucket_of("shop", product_id), total)], total, head)
+            return Answer([shard_of(_bucket_of(number), total)], total, head)
         [photo] = found[product_id].photos
         held = vectors.decode(photo.vectors[0], field="vector")
         assert np.allclose(held, self.corpus.matrix[number], atol=_TOLERANCE)

@@ -30,7 +30,8 @@ from services.mesh.errors import InvalidArgument
 from services.mesh.pictures.decoding import DAMAGED_IMAGE, EMPTY_IMAGE, IMAGE_TOO_LARGE, NOT_AN_IMAGE
 from tests.faults import cheap_embedder
 from tests.faults.mutations import mutated, pictures
-from tests.meshes import eventually, free_layout
+from tests.meshes import eventually
+from tests.ports import reserved
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 pytestmark = pytest.mark.faults
@@ -43,7 +44,7 @@ WITNESSES = 4
 # what the allocator keeps for later.
 MAX_GROWTH_BYTES = 256 << 20
 CALLS_IN_FLIGHT = 4
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 _URI_REFUSED = "URI_REFUSED"
 OF_BYTES = {EMPTY_IMAGE, NOT_AN_IMAGE, DAMAGED_IMAGE, IMAGE_TOO_LARGE}
 # The last one is told to who gives both bytes and an address.
@@ -86,9 +87,12 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An embedder with a cheap model that has seen every whole picture once."""
     log = tmp_path_factory.mktemp("fuzz") / "embedder.log"
-    port = min(free_layout().ports)
-    command = [sys.executable, "-m", "tests.faults.cheap_embedder", str(port)]
-    with log.open("wb") as errors, subprocess.Popen(command, stderr=errors) as process:
+    command = [sys.executable, "-m", "tests.faults.cheap_embedder"]
+    with (
+        reserved() as port,
+        log.open("wb") as errors,
+        subprocess.Popen([*command, str(port)], stderr=errors) as process,
+    ):
         try:
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 server = Server(
@@ -105,7 +109,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 yield server
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, log.read_text(encoding="utf-8")[-4000:]
 
 
@@ -174,7 +178,7 @@ def test_damaged_files_harm_neither_the_server_nor_their_neighbours(server: Serv
     assert grown_bytes < MAX_GROWTH_BYTES
     # Every way in which a picture can be wrong was met, and some survive their mutations.
     assert reasons.keys() == {"", *OF_BYTES}
-    eventually(server.is_serving, timeout_s=60, what="health says SERVING")
+    eventually(server.is_serving, timeout_s=TIMEOUT_S, what="health says SERVING")
 
 
 _SHARES = st.floats(width=32) | st.sampled_from([0.0, 1.0, 0.5, 5e-324, float("nan"), float("inf"), -0.0])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
@@ -34,6 +33,7 @@ from services.gateway.http import search, serve
 from tests.gateway.http.conftest import reachable
 from tests.gateway.http.fakes import Flows, HttpSettings, Media, products
 from tests.gateway.rigs import rigged
+from tests.ports import reserved
 
 pytestmark = pytest.mark.faults
 
@@ -54,18 +54,17 @@ CHECKS = [
 @contextlib.asynccontextmanager
 async def served(gateway: Any) -> AsyncIterator[str]:
     """The real HTTP server over a gateway's flows; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    # A machine that stands still for a second is no fault of the server.
-    told = HttpSettings(http_port=port, default_timeout_s=TIMEOUT_S)
-    serving = asyncio.create_task(serve(told, gateway))
-    await reachable(port, serving)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+    with reserved() as port:
+        # A machine that stands still for a second is no fault of the server.
+        told = HttpSettings(http_port=port, default_timeout_s=TIMEOUT_S)
+        serving = asyncio.create_task(serve(told, gateway))
+        await reachable(port, serving)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
 
 
 def fuzz(url: str, known: Mapping[str, str]) -> Counter[int]:
@@ -139,7 +138,7 @@ async def test_every_answer_over_fakes_is_as_described(tmp_path: Path) -> None:
 async def test_every_answer_over_real_flows_is_as_described(tmp_path: Path) -> None:
     """The same with real flows and a real store."""
     known = {"catalog": "shop", "product": "p1", "generation": "g1"}
-    async with rigged(tmp_path) as rig:
+    async with rigged(tmp_path, embed_timeout_s=TIMEOUT_S) as rig:
         await rig.fill(6)
         async with served(rig.gateway) as url:
             statuses = await asyncio.to_thread(fuzz, url, known)

@@ -21,7 +21,7 @@ def run_writer(*arguments: object) -> str:
         [sys.executable, "-m", "tests.faults.storage_writer", *map(str, arguments)],
         cwd=ROOT,
         check=True,
-        timeout=240,
+        timeout=600,
         stdout=subprocess.PIPE,
         text=True,
     ).stdout

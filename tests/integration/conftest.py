@@ -127,7 +127,7 @@ async def page(context: BrowserContext, mesh: LiveMesh) -> AsyncIterator[Page]:
 
 def _indexed(mesh: LiveMesh, catalog: str, folder: Path) -> Shop:
     shop = Shop(catalog, folder)
-    summary = mesh.run_json("index", folder, "--catalog", catalog)
+    summary = mesh.index(folder, catalog)
     products = len({row["id"] for row in shop.rows()})
     assert (summary["indexed"], summary["failed"], summary["photo_problems"]) == (products, 0, 0)
     return shop

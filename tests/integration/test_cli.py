@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.drawings import draw
 from tests.integration.conftest import Shop
-from tests.meshes import LiveMesh, command
+from tests.integration.test_observability import handled, scraped
+from tests.meshes import LiveMesh, command, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -44,9 +46,11 @@ def test_a_refusal_is_json_too(mesh: LiveMesh, drawn: Shop) -> None:
 
 def test_indexing_again_changes_nothing(mesh: LiveMesh, shop: Shop) -> None:
     """What is there is left as it is, and its photos are not embedded again."""
+    embedder = mesh.layout.metrics_url("embedder")
+    before = handled(scraped(embedder), "vitrine.v1.EmbedderService", "EmbedImages")
     summary = mesh.run_json("index", shop.folder, "--catalog", shop.catalog)
     assert (summary["indexed"], summary["unchanged"]) == (0, summary["products"])
-    assert summary["duration_s"] < 10
+    assert handled(scraped(embedder), "vitrine.v1.EmbedderService", "EmbedImages") == before
 
 
 def test_bad_rows_fail_alone(mesh: LiveMesh, tmp_path: Path) -> None:
@@ -65,7 +69,7 @@ def test_bad_rows_fail_alone(mesh: LiveMesh, tmp_path: Path) -> None:
     with (folder / "products.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("id", "image"), *rows])
     report = tmp_path / "report.csv"
-    summary = mesh.run_json("index", folder, "--catalog", "flawed", "--report", report, status=3)
+    summary = mesh.index(folder, "flawed", "--report", report, status=3)
     assert (summary["indexed"], summary["failed"]) == (1, 4)
     with report.open(newline="") as file:
         outcomes = {row["product"]: (row["outcome"], bool(row["message"])) for row in csv.DictReader(file)}
@@ -83,7 +87,7 @@ def test_a_folder_of_pictures_is_a_catalogue(mesh: LiveMesh, drawn: Shop, tmp_pa
     paths = [path for _, path in drawn.photos(6)][:6]
     for number, path in enumerate(paths):
         shutil.copyfile(path, folder / ("more" if number % 2 else ".") / path.name)
-    summary = mesh.run_json("index", folder, "--catalog", "pictures")
+    summary = mesh.index(folder, "pictures")
     assert (summary["indexed"], summary["failed"]) == (6, 0)
     with mesh.client("pictures") as client:
         for path in paths:
@@ -95,13 +99,18 @@ def test_a_folder_of_pictures_is_a_catalogue(mesh: LiveMesh, drawn: Shop, tmp_pa
 def test_status_tells_of_every_part(mesh: LiveMesh, drawn: Shop) -> None:
     """`vitrine status` sees every service, shard, space and catalogue of a running mesh."""
     data_dir = mesh.log_dir.parent / "data"
-    ended = subprocess.run(
-        command("status", "--json", "--data-dir", data_dir), capture_output=True, check=True
-    )
-    found = json.loads(ended.stdout)
-    assert {service["name"]: service["status"] for service in found["services"]} == dict.fromkeys(
-        mesh.layout.addresses, "serving"
-    )
+    found: dict[str, Any] = {}
+
+    def all_serve() -> bool:
+        ended = subprocess.run(
+            command("status", "--json", "--data-dir", data_dir), capture_output=True, check=False
+        )
+        found.update(json.loads(ended.stdout))
+        told = {service["name"]: service["status"] for service in found["services"]}
+        return told == dict.fromkeys(mesh.layout.addresses, "serving")
+
+    # One that stands still for two seconds is said to be away.
+    eventually(all_serve, what="all services serve")
     assert len(found["shards"]) == mesh.layout.shards
     assert drawn.catalog in str(found["catalogs"])
 

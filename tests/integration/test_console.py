@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def boutique(mesh: LiveMesh, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def indexed(mesh: LiveMesh, folder: Path, catalog: str) -> str:
     """A new catalogue of red shoes and a blue dress; `catalog`."""
-    mesh.run_json("index", write_shop(folder, {"Shoes": "Red", "Dresses": "Blue"}), "--catalog", catalog)
+    mesh.index(write_shop(folder, {"Shoes": "Red", "Dresses": "Blue"}), catalog)
     return catalog
 
 
@@ -109,7 +110,7 @@ async def test_searches_are_listed(page: Page, mesh: LiveMesh, tmp_path: Path) -
     await expect(recent).to_have_count(1)
 
 
-async def test_an_import_can_be_searched(page: Page, tmp_path: Path) -> None:
+async def test_an_import_can_be_searched(page: Page, mesh: LiveMesh, tmp_path: Path) -> None:
     """A table in the browser becomes a catalogue: what cannot be read is told, the rest is found by photo."""
     things = {"Shirts": "Green", "Handbags": "Brown", "Dresses": "Pink"}
     (tmp_path / "torn.png").write_bytes(b"no picture at all")
@@ -117,6 +118,7 @@ async def test_an_import_can_be_searched(page: Page, tmp_path: Path) -> None:
     await expect(page.locator(".import-counts dd")).to_have_text(["3", "0", "1"])
     await expect(page.locator(".import-failures tbody td").first).to_have_text("5")
     await expect(page.locator("#catalog")).to_have_value("autumn")
+    await asyncio.to_thread(mesh.await_shards, "autumn")
     await page.get_by_role("link", name="Open the shop").click()
     await expect(page.locator("#shelf button")).to_have_count(3)
     await choose_photo(page, encoded(draw("Handbags", "Brown")))
@@ -125,11 +127,12 @@ async def test_an_import_can_be_searched(page: Page, tmp_path: Path) -> None:
     await expect(page.locator(".hit .badge").first).to_have_text("100 high")
 
 
-async def test_near_duplicates_are_reviewed(page: Page, tmp_path: Path) -> None:
+async def test_near_duplicates_are_reviewed(page: Page, mesh: LiveMesh, tmp_path: Path) -> None:
     """A photo that came twice is shown as one group; what is deleted there is gone from the shop."""
     folder = write_shop(tmp_path, {"Shoes": "Red", "Shirts": "Blue"}, "7,Shoes.png,The same shoes,12")
     await bring_in(page, folder, into="twins")
     await expect(page.locator(".import-counts dd")).to_have_text(["3", "0", "0"])
+    await asyncio.to_thread(mesh.await_shards, "twins")
     await page.get_by_role("link", name="review").click()
     groups = page.locator("section.alike")
     await expect(groups.get_by_role("heading")).to_have_text(["The same photo 2 products"])

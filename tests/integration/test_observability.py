@@ -18,6 +18,7 @@ from vitrine.v1 import common_pb2, search_pb2, search_pb2_grpc
 
 pytestmark = pytest.mark.integration
 
+TIMEOUT_S = 60.0
 GRPC_SERVICES = {
     "gateway": ("vitrine.v1.SearchService", "Search"),
     "embedder": ("vitrine.v1.EmbedderService", "EmbedImages"),
@@ -28,7 +29,7 @@ GRPC_SERVICES = {
 
 
 def scraped(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
         families = list(text_string_to_metric_families(response.read().decode()))
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -76,7 +77,7 @@ def test_one_trace_id_is_in_the_logs_of_all_services(mesh: LiveMesh, drawn: Shop
                     )
                 ],
             ),
-            timeout=10,
+            timeout=TIMEOUT_S,
             metadata=(("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01"),),
         )
     _expect_trace(mesh, trace_id)
@@ -89,7 +90,7 @@ def test_the_trace_of_an_http_request_is_taken_up(mesh: LiveMesh, drawn: Shop) -
         f"{mesh.layout.url}/v1/catalogs/{drawn.catalog}:search",
         files={"image": encoded(draw("Dresses", "White", seed=9))},
         headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
-        timeout=10,
+        timeout=TIMEOUT_S,
     )
     assert (answer.status_code, answer.headers["trace-id"]) == (200, trace_id)
     _expect_trace(mesh, trace_id)
@@ -105,10 +106,11 @@ def _expect_trace(mesh: LiveMesh, trace_id: str) -> None:
             if not any(line.get("trace_id") == trace_id for line in mesh.lines(name))
         ]
 
-    eventually(lambda: not silent(), timeout_s=5, what=f"the trace is logged by {GRPC_SERVICES.keys()}")
+    eventually(lambda: not silent(), what=f"the trace is logged by {GRPC_SERVICES.keys()}")
 
 
 def test_health_and_openapi_answer(mesh: LiveMesh) -> None:
     """`/healthz` says that it serves, and the OpenAPI document lists the search."""
-    assert httpx.get(f"{mesh.layout.url}/healthz").status_code == 200
-    assert "/v1/catalogs/{catalog}:search" in httpx.get(f"{mesh.layout.url}/openapi.json").json()["paths"]
+    with httpx.Client(base_url=mesh.layout.url, timeout=TIMEOUT_S) as http:
+        assert http.get("/healthz").status_code == 200
+        assert "/v1/catalogs/{catalog}:search" in http.get("/openapi.json").json()["paths"]

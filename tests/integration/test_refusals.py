@@ -35,7 +35,7 @@ def stub(mesh: LiveMesh, drawn: Shop) -> Iterator[search_pb2_grpc.SearchServiceS
 
 @pytest.fixture(scope="module")
 def http(mesh: LiveMesh, drawn: Shop) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=mesh.layout.url, timeout=30) as client:
+    with httpx.Client(base_url=mesh.layout.url, timeout=60) as client:
         yield client
 
 
@@ -105,7 +105,7 @@ def test_grpc_names_the_field(stub: search_pb2_grpc.SearchServiceStub, case: str
     """Bad input over gRPC is refused with its code, and the details name the field."""
     bad = BAD[case]
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Search(bad.make(), timeout=10)
+        stub.Search(bad.make(), timeout=60)
     status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # The error of a call is a call.
     assert status is not None
     assert status.code == bad.code, status.message

@@ -195,8 +195,10 @@ def test_a_write_is_seen_by_a_search_that_asks_for_it(client: Client) -> None:
 
 def test_an_equal_search_comes_from_the_cache(client: Client) -> None:
     """The same search a moment later is a hit of the cache with the same answer."""
-    first = client.search(text="a quite unusual search for cached shoes", k=5)
-    second = client.search(text="a quite unusual search for cached shoes", k=5)
+    first, second = (
+        client.search(text="a quite unusual search for cached shoes", k=5, max_staleness_s=60)
+        for _ in range(2)
+    )
     assert (first.cache, second.cache) == ("miss", "hit")
     assert [hit.product.id for hit in first.hits] == [hit.product.id for hit in second.hits]
 

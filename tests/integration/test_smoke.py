@@ -19,7 +19,7 @@ def test_a_running_mesh_passes(mesh: LiveMesh) -> None:
 def test_a_shard_that_hangs_is_told(mesh: LiveMesh) -> None:
     """What was written does not reach it, which is what the failed step says; and all is deleted."""
     with mesh.hanging("vectorsearch-1"):
-        told = mesh.run_json("smoke", "--timeout", 20, status=1)
+        told = mesh.run_json("smoke", "--timeout", 30, status=1)
     failed = {step["name"]: step["detail"] for step in told["steps"] if not step["ok"]}
     assert set(failed) == {"wait"}
     with mesh.client("any") as client:

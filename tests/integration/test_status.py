@@ -22,19 +22,23 @@ def get(mesh: LiveMesh, path: str) -> dict[str, Any]:
 def test_the_mesh_is_well(mesh: LiveMesh, drawn: Shop, client: Client) -> None:
     """Every shard has caught up and lags by nothing, and every dependency answers."""
     client.search(text="white shoes", k=3)
+    products = len({row["id"] for row in drawn.rows()})
+    told: dict[str, Any] = {}
 
-    def has_caught_up() -> bool:
-        replicas = get(mesh, "/v1/status")["replicas"]
-        return all((each["state"], each["lag"]) == ("REPLICA_STATE_CAUGHT_UP", "0") for each in replicas)
+    def is_well() -> bool:
+        told.update(get(mesh, "/v1/status"))
+        return (
+            all((each["state"], each["lag"]) == ("REPLICA_STATE_CAUGHT_UP", "0") for each in told["replicas"])
+            and sum(int(each["products"]) for each in told["replicas"]) >= products
+            and all(each["available"] for each in told["dependencies"])
+        )
 
-    # What gateways know of shards is a second old.
-    eventually(has_caught_up, timeout_s=60, what="every shard has caught up")
-    told = get(mesh, "/v1/status")
+    # What gateways know of shards is a second old, and who stands still for one does not answer.
+    eventually(is_well, what="every shard has caught up and every dependency answers")
     assert [(each["set"], each["in_use"], each["shard"]) for each in told["replicas"]] == [
         ("shards", True, 0),
         ("shards", True, 1),
     ]
-    assert sum(int(each["products"]) for each in told["replicas"]) >= len({row["id"] for row in drawn.rows()})
     assert all(int(each["memory_bytes"]) > 0 and each["index_kinds"] for each in told["replicas"])
     assert {each["name"]: each["problem"] for each in told["dependencies"]} == {
         "embedder": "",

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -31,11 +31,63 @@ HOPS = {
 }
 
 
-@pytest.fixture
-def search(mesh: LiveMesh) -> Iterator[search_pb2_grpc.SearchServiceStub]:
-    """The gateway's search, by a caller that is no client of ours."""
+@dataclass(frozen=True)
+class Caller:
+    """Who begins a trace, and wants it recorded."""
+
+    trace: str = field(default_factory=lambda: secrets.token_hex(16))
+    span: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def header(self) -> tuple[str, str]:
+        return trace.HEADER, f"00-{self.trace}-{self.span}-01"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, each as a trace of its own, what was answered, and the spans that came of all of it."""
+
+    over_grpc: Caller
+    trailing: list[tuple[Any, ...]]
+    over_http: Caller
+    answer: httpx.Response
+    refused: Caller
+    error: Any
+    undecided: list[str]
+    spans: list[Received]
+
+    def of(self, trace_id: str) -> list[Received]:
+        return [span for span in self.spans if span.trace == trace_id]
+
+
+@pytest.fixture(scope="module")
+def asked(mesh: LiveMesh, receiver: Receiver, drawn: Shop) -> Asked:
+    """Everything at once, as spans come every few seconds."""
+    over_grpc, over_http, refused, last = (Caller() for _ in range(4))
+    # The first would be in every share of OpenTelemetry's, the second in none.
+    undecided = [f"{secrets.token_hex(8)}{end}" for end in ("0" * 16, "f" * 16) for _ in range(16)]
+    # By a caller that is no client of ours.
     with grpc.insecure_channel(mesh.layout.gateway) as channel:
-        yield search_pb2_grpc.SearchServiceStub(channel)
+        search = search_pb2_grpc.SearchServiceStub(channel).Search
+        _, call = search.with_call(by_photo(drawn, 101), timeout=TIMEOUT_S, metadata=(over_grpc.header,))
+        answer = httpx.post(
+            f"{mesh.layout.url}/v1/catalogs/{drawn.catalog}:search",
+            files={"image": encoded(draw("Dresses", "White", seed=102))},
+            headers=dict([over_http.header]),
+            timeout=TIMEOUT_S,
+        )
+        for seed, trace_id in enumerate(undecided, 200):
+            # Photos of which the gateway has no vectors yet.
+            search(by_photo(drawn, seed), timeout=TIMEOUT_S, metadata=((trace.ID_HEADER, trace_id),))
+        words = search_pb2.QueryPart(text="secret " * 10_000)
+        request = search_pb2.SearchRequest(catalog=f"catalogs/{drawn.catalog}", parts=[words])
+        with pytest.raises(grpc.RpcError) as error:
+            search(request, timeout=TIMEOUT_S, metadata=(refused.header,))
+        search(by_photo(drawn, 300), timeout=TIMEOUT_S, metadata=(last.header,))
+    # Services send their spans in order: once those of the last are there, all are.
+    spans = receiver.spans_when(lambda spans: is_whole(spans, last.trace))
+    trailing = [tuple(each) for each in call.trailing_metadata()]
+    return Asked(over_grpc, trailing, over_http, answer, refused, error.value, undecided, spans)
 
 
 def by_photo(shop: Shop, seed: int) -> search_pb2.SearchRequest:
@@ -78,36 +130,21 @@ def is_whole(spans: Sequence[Received], trace_id: str) -> bool:
     return len(servers) == 1 + sum(HOPS.values())
 
 
-def test_a_search_is_one_trace(
-    search: search_pb2_grpc.SearchServiceStub, receiver: Receiver, drawn: Shop
-) -> None:
+def test_a_search_is_one_trace(asked: Asked) -> None:
     """With the caller's flag, a search by photo is one tree of spans of all services below the caller's."""
-    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
-    _, call = search.Search.with_call(
-        by_photo(drawn, 101), timeout=TIMEOUT_S, metadata=((trace.HEADER, f"00-{trace_id}-{caller}-01"),)
-    )
-    assert (trace.ID_HEADER, trace_id) in [tuple(each) for each in call.trailing_metadata()]
-    found = receiver.spans_when(lambda spans: is_whole(spans, trace_id))
-    spans = [span for span in found if span.trace == trace_id]
-    [root] = [span for span in spans if span.parent == caller]
+    assert (trace.ID_HEADER, asked.over_grpc.trace) in asked.trailing
+    spans = asked.of(asked.over_grpc.trace)
+    [root] = [span for span in spans if span.parent == asked.over_grpc.span]
     assert (root.service, root.kind, root.name) == ("vitrine-gateway", "server", SEARCH)
     expect_whole(spans, root)
     assert len({span.resource["service.instance.id"] for span in spans}) == 5
 
 
-def test_a_search_over_http_is_one_trace(mesh: LiveMesh, receiver: Receiver, drawn: Shop) -> None:
+def test_a_search_over_http_is_one_trace(asked: Asked) -> None:
     """Its root is named by the route, and does not tell what was looked at."""
-    trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
-    answer = httpx.post(
-        f"{mesh.layout.url}/v1/catalogs/{drawn.catalog}:search",
-        files={"image": encoded(draw("Dresses", "White", seed=102))},
-        headers={trace.HEADER: f"00-{trace_id}-{caller}-01"},
-        timeout=TIMEOUT_S,
-    )
-    assert answer.headers[trace.ID_HEADER] == trace_id
-    found = receiver.spans_when(lambda spans: is_whole(spans, trace_id))
-    spans = [span for span in found if span.trace == trace_id]
-    [root] = [span for span in spans if span.parent == caller]
+    assert asked.answer.headers[trace.ID_HEADER] == asked.over_http.trace
+    spans = asked.of(asked.over_http.trace)
+    [root] = [span for span in spans if span.parent == asked.over_http.span]
     assert (root.service, root.kind, root.name) == ("vitrine-gateway", "server", f"POST {ROUTE}")
     assert root.attributes == {
         "http.request.method": "POST",
@@ -118,49 +155,21 @@ def test_a_search_over_http_is_one_trace(mesh: LiveMesh, receiver: Receiver, dra
     expect_whole(spans, root)
 
 
-def test_a_share_of_many_searches_is_recorded_whole(
-    search: search_pb2_grpc.SearchServiceStub, receiver: Receiver, drawn: Shop
-) -> None:
+def test_a_share_of_many_searches_is_recorded_whole(asked: Asked) -> None:
     """Of searches whose caller leaves it to us some are whole traces, whatever their ids, others none."""
-    # The first would be in every share of OpenTelemetry's, the second in none.
-    ids = [f"{secrets.token_hex(8)}{end}" for end in ("0" * 16, "f" * 16) for _ in range(16)]
-    for seed, trace_id in enumerate(ids, 200):
-        # Photos of which the gateway has no vectors yet.
-        search.Search(by_photo(drawn, seed), timeout=TIMEOUT_S, metadata=((trace.ID_HEADER, trace_id),))
-    # Services send their spans in order: once those of this are there, all are.
-    last = secrets.token_hex(16)
-    header = f"00-{last}-{secrets.token_hex(8)}-01"
-    search.Search(by_photo(drawn, 300), timeout=TIMEOUT_S, metadata=((trace.HEADER, header),))
-    traces = defaultdict(list)
-    for span in receiver.spans_when(lambda spans: is_whole(spans, last)):
-        if span.trace in ids:
-            traces[span.trace].append(span)
-    assert set() < traces.keys() < set(ids)
+    traces = {trace_id: spans for trace_id in asked.undecided if (spans := asked.of(trace_id))}
+    assert set() < traces.keys() < set(asked.undecided)
     for spans in traces.values():
         [root] = [span for span in spans if not span.parent]
         expect_whole(spans, root)
 
 
-def test_an_error_tells_its_trace(
-    search: search_pb2_grpc.SearchServiceStub, receiver: Receiver, drawn: Shop
-) -> None:
+def test_an_error_tells_its_trace(asked: Asked) -> None:
     """A refused search has the trace id beside its details, and is one span without its words."""
-    trace_id = secrets.token_hex(16)
-    request = search_pb2.SearchRequest(
-        catalog=f"catalogs/{drawn.catalog}", parts=[search_pb2.QueryPart(text="secret " * 10_000)]
-    )
-    with pytest.raises(grpc.RpcError) as refused:
-        search.Search(
-            request,
-            timeout=TIMEOUT_S,
-            metadata=((trace.HEADER, f"00-{trace_id}-{secrets.token_hex(8)}-01"),),
-        )
-    error: Any = refused.value
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    trailing = dict(error.trailing_metadata())
-    assert trailing[trace.ID_HEADER] == trace_id
+    assert asked.error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    trailing = dict(asked.error.trailing_metadata())
+    assert trailing[trace.ID_HEADER] == asked.refused.trace
     assert "grpc-status-details-bin" in trailing
-    found = receiver.spans_when(lambda spans: any(span.trace == trace_id for span in spans))
-    [span] = [span for span in found if span.trace == trace_id]
+    [span] = asked.of(asked.refused.trace)
     assert (span.is_error, span.attributes["rpc.grpc.status_code"]) == (False, 3)
     assert b"secret" not in span.raw.SerializeToString()

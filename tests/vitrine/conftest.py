@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
+from services.mesh import channel
 from tests.vitrine.fake_gateway import FakeGateway
+from vitrine.cli import browser, status
+from vitrine.client import Timeouts, base
+from vitrine.supervisor import health
+
+TIMEOUT_S = 120.0
 
 
 @pytest.fixture
@@ -21,3 +30,25 @@ def _own_directories(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("VITRINE_MODELS_DIR", str(tmp_path_factory.mktemp("models")))
     for name in ("VITRINE_SERVER", "VITRINE_CATALOG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That this machine stands still for some seconds is no fault of whoever is asked."""
+    monkeypatch.setattr(base, "Timeouts", partial(Timeouts, read_s=TIMEOUT_S))
+    for module in (browser, health, status):
+        monkeypatch.setattr(module, "_TIMEOUT_S", TIMEOUT_S)
+
+
+@pytest.fixture(autouse=True)
+def _channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection may take a minute; who is not there is asked as often as ever, but soon again."""
+    retries: dict[str, Any] = copy.deepcopy(channel._RETRIES)
+    retries["retryPolicy"]["initialBackoff"] = "0.01s"
+    monkeypatch.setattr(channel, "_RETRIES", retries)
+    usual = channel.options
+
+    def options(**how: Any) -> list[tuple[str, Any]]:
+        return list({**dict(usual(**how)), "grpc.min_reconnect_backoff_ms": 60_000}.items())
+
+    monkeypatch.setattr(channel, "options", options)

@@ -15,11 +15,9 @@ from typing import Any
 
 import yaml
 
-from tests.consistency.processes import free_targets
-from tests.meshes import LiveMesh, eventually
+from tests.meshes import LiveMesh, eventually, free_targets
 
 NAMESPACE = "shop"
-READY_TIMEOUT_S = 60.0
 _TIMEOUT_S = 60.0
 
 
@@ -65,10 +63,10 @@ class Prometheus:
         """All rules, with their health and the alerts that are active."""
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
-    def states(self, alert: str) -> dict[str, dict[str, Any]]:
-        """The active alerts of a name by their state: `pending` or `firing`."""
-        active = [each for rule in self.rules() if rule["name"] == alert for each in rule["alerts"]]
-        return {each["state"]: each for each in active}
+    def active(self, alert: str, state: str = "") -> list[dict[str, Any]]:
+        """The active alerts of a name, `pending` or `firing`, or those in one of these states."""
+        found = [each for rule in self.rules() if rule["name"] == alert for each in rule["alerts"]]
+        return [each for each in found if state in ("", each["state"])]
 
     def _get(self, what: str, **parameters: object) -> Any:
         address = f"{self._url}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
@@ -149,7 +147,7 @@ def prometheus(
                 assert process.poll() is None, (directory / "log").read_text(encoding="utf-8")
                 return running.is_ready()
 
-            eventually(ready, timeout_s=READY_TIMEOUT_S, what="Prometheus is ready")
+            eventually(ready, what="Prometheus is ready")
             yield running
         finally:
             process.kill()

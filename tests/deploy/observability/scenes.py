@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.consistency.processes import free_targets
 from tests.deploy.observability import rules
 from tests.deploy.observability.prometheus import Prometheus, Target, prometheus, targets_of
 from tests.deploy.observability.shards import indexed_shard
 from tests.deploy.observability.traffic import CATALOG, Traffic
 from tests.engines import redis
-from tests.meshes import LiveMesh, eventually, live_mesh
+from tests.meshes import LiveMesh, eventually, free_targets, live_mesh
 
-TIMEOUT_S = 120.0
 _ROUNDS = 3
 
 
@@ -52,18 +50,14 @@ def played(directory: Path, catalog: Path) -> Iterator[Scene]:
         targets = [*targets_of(mesh), large]
         documents = [rules.evaluated_each_second(document) for document in rules.documents()]
         watching = stack.enter_context(prometheus(directory / "prometheus", targets, documents))
-        eventually(
-            lambda: set(watching.targets()) == {"up"}, timeout_s=TIMEOUT_S, what="all targets are scraped"
-        )
-        indexed = mesh.run_json("index", catalog, "--catalog", CATALOG)
-        assert indexed["failed"] == 0
+        eventually(lambda: set(watching.targets()) == {"up"}, what="all targets are scraped")
+        assert mesh.index(catalog, CATALOG)["failed"] == 0
         traffic = Traffic(mesh)
         stack.enter_context(traffic.running())
-        eventually(lambda: traffic.rounds >= _ROUNDS, timeout_s=TIMEOUT_S, what="there is traffic")
+        eventually(lambda: traffic.rounds >= _ROUNDS, what="there is traffic")
         recorded = {rule["record"] for rule in rules.rules("record")}
         eventually(
             lambda: all(watching.query(name) for name in recorded),
-            timeout_s=TIMEOUT_S,
             what="every recorded series has a value",
         )
         yield Scene(mesh, targets, watching, traffic)

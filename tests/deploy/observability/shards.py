@@ -16,8 +16,8 @@ import numpy as np
 
 from services.mesh import buckets, vectors
 from services.vectorsearch.indexes.kinds import MIN_ROWS
-from tests.consistency.processes import free_targets
 from tests.deploy.observability.prometheus import NAMESPACE, Target
+from tests.meshes import free_targets
 from vitrine.v1 import catalog_pb2, catalog_pb2_grpc, vectorsearch_pb2
 
 _DIMENSION = 16

@@ -15,6 +15,7 @@ from deploy.observability.panels import OUTCOMES, Board
 from tests.deploy.observability import rules
 from tests.deploy.observability.expressions import filled, names
 from tests.deploy.observability.scenes import Scene
+from tests.meshes import eventually
 
 boards = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 
@@ -130,16 +131,17 @@ def test_outcomes_are_told_apart_by_their_colours(scene: Scene, board: Board) ->
 def test_every_metric_and_label_exists(scene: Scene) -> None:
     """What panels and rules name is what the mesh tells, or what a rule records."""
     recorded = {rule["record"] for rule in rules.rules("record")}
-    labels: dict[str, set[str]] = {}
+
+    def labels(metric: str) -> set[str]:
+        """Those of a metric, once anybody tells it."""
+        eventually(lambda: bool(scene.prometheus.metadata_labels(metric)), what=f"somebody tells {metric}")
+        return scene.prometheus.metadata_labels(metric)
+
     for where, expr in expressions().items():
         asked = names(filled(expr))
-        for metric in asked.matched:
-            if metric not in labels:
-                labels[metric] = scene.prometheus.metadata_labels(metric)
-        unknown = {metric for metric in asked.matched if not labels[metric]}
-        assert not unknown, f"{where}: nobody tells {unknown}"
+        known = {metric: labels(metric) for metric in asked.matched}
         for metric, matched in asked.matched.items():
-            own = labels[metric] | ({"namespace"} if metric in recorded else TARGET_LABELS)
+            own = known[metric] | ({"namespace"} if metric in recorded else TARGET_LABELS)
             assert matched <= own, f"{where}: {metric} has no {matched - own}"
-        known = set().union(*(labels[metric] for metric in asked.matched), {"namespace"})
-        assert asked.grouped <= known, f"{where}: none has {asked.grouped - known}"
+        grouped = set().union(*known.values(), {"namespace"})
+        assert asked.grouped <= grouped, f"{where}: none has {asked.grouped - grouped}"

@@ -10,7 +10,7 @@ import pytest
 from deploy.observability.boards import BOARDS
 from tests.deploy.observability import rules
 from tests.deploy.observability.expressions import filled
-from tests.deploy.observability.scenes import TIMEOUT_S, Scene
+from tests.deploy.observability.scenes import Scene
 from tests.meshes import eventually
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ ADAPTED = [pytest.param(rule, id=rule["seriesQuery"].partition("{")[0]) for rule
 
 
 def _comes_to_something(scene: Scene, expr: str) -> None:
-    eventually(lambda: bool(scene.prometheus.query(expr)), timeout_s=TIMEOUT_S, what=f"data for {expr}")
+    eventually(lambda: bool(scene.prometheus.query(expr)), what=f"data for {expr}")
 
 
 @pytest.mark.parametrize("expr", PANELS)
@@ -67,7 +67,12 @@ def test_a_recording_rule_records(scene: Scene, expr: str) -> None:
 
 def test_every_rule_can_be_evaluated(scene: Scene) -> None:
     """Prometheus finds nothing wrong with any of them."""
-    found = {rule["name"]: rule["health"] for rule in scene.prometheus.rules()}
+
+    def health() -> dict[str, str]:
+        return {rule["name"]: rule["health"] for rule in scene.prometheus.rules()}
+
+    eventually(lambda: "unknown" not in health().values(), what="every rule has been evaluated")
+    found = health()
     assert set(found.values()) == {"ok"}
     assert len(found) == len({rule.get("record", rule.get("alert")) for rule in _all_rules()})
 
@@ -75,16 +80,22 @@ def test_every_rule_can_be_evaluated(scene: Scene) -> None:
 @pytest.mark.parametrize("rule", ADAPTED)
 def test_autoscalers_find_a_number_for_each_pod(scene: Scene, rule: dict[str, Any]) -> None:
     """What the adapter asks for the pods of an autoscaler has one value for each of them."""
-    name = rule["seriesQuery"].partition("{")[0]
-    pods = {sample.labels["pod"] for sample in scene.prometheus.query(rule["seriesQuery"])}
-    assert pods
-    query = (
-        rule["metricsQuery"]
-        .replace("<<.Series>>", name)
-        .replace("<<.LabelMatchers>>", f'namespace="shop",pod=~"{"|".join(sorted(pods))}"')
-        .replace("<<.GroupBy>>", "pod")
-    )
-    assert {sample.labels["pod"] for sample in scene.prometheus.query(query)} == pods
+
+    def pods(query: str) -> set[str]:
+        return {sample.labels["pod"] for sample in scene.prometheus.query(query)}
+
+    def has_a_number_each() -> bool:
+        there = pods(rule["seriesQuery"])
+        query = (
+            rule["metricsQuery"]
+            .replace("<<.Series>>", rule["seriesQuery"].partition("{")[0])
+            .replace("<<.LabelMatchers>>", f'namespace="shop",pod=~"{"|".join(sorted(there))}"')
+            .replace("<<.GroupBy>>", "pod")
+        )
+        return bool(there) and pods(query) == there
+
+    # Who is not scraped for a moment is missing from one and not from the other.
+    eventually(has_a_number_each, what="a number for each pod")
 
 
 def _all_rules() -> list[dict[str, Any]]:

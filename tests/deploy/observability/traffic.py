@@ -37,8 +37,9 @@ class Traffic:
         def run() -> None:
             with self._mesh.client(CATALOG, read_s=_READ_S) as client:
                 for number in itertools.count():
-                    # A shard that stands still is a matter of the test that stopped it.
-                    with suppress(VitrineError, OSError):
+                    # A shard that stands still is a matter of the test that stopped it, and so is what is not
+                    # found then.
+                    with suppress(VitrineError, OSError, IndexError):
                         self._round(client, number)
                         self.rounds += 1
                     if stopped.wait(_PAUSE_S):

@@ -71,9 +71,11 @@ class _Pictures(http.server.BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     """Where pictures are."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pictures) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+        thread.join()
 
 
 def test_a_file_shows_the_hits_with_their_pictures(

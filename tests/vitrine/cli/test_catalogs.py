@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import json
+import time
+from types import SimpleNamespace
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine import Client, Product
 from vitrine.cli.main import app
+from vitrine.client import synchronous
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a generation looks again at once."""
+    monkeypatch.setattr(synchronous, "time", SimpleNamespace(**{**vars(time), "sleep": lambda _: None}))
 
 
 def _vitrine(gateway: FakeGateway, *arguments: str) -> Result:

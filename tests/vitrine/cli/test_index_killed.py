@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.meshes import eventually
+from tests.vitrine.conftest import TIMEOUT_S
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.v1 import catalog_pb2
 
-TIMEOUT_S = 60
 PRODUCTS = 60
 
 
@@ -69,6 +70,8 @@ def test_an_import_that_is_killed_goes_on_where_it_was(gateway: SlowGateway, fol
     gateway.room.release(2)
     killed = subprocess.Popen(command(gateway, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert gateway.is_full.wait(TIMEOUT_S)
+    # The calls for which there was room may be under way still.
+    eventually(lambda: bool(gateway.written), what="something is written")
     killed.send_signal(signal.SIGKILL)
     assert killed.wait(TIMEOUT_S) == -signal.SIGKILL
     before = len(gateway.catalogs["shop"])

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ import trustme
 from typer.testing import CliRunner, Result
 
 from benchmarks.rollout.names import Names
-from services.mesh import channel
+from services.mesh import channel, resolving
 from services.mesh.errors import VitrineError
 from services.vectorsearch import server
 from services.vectorsearch.settings import Settings
+from tests.ports import reserved
 from tests.vectorsearch.feeds import Feed, serving
 from tests.vectorsearch.products import change_message, deletion_message, simple
+from tests.vitrine.conftest import TIMEOUT_S
 from vitrine.cli.main import app
 from vitrine.v1 import vectorsearch_pb2, vectorsearch_pb2_grpc
 
-TIMEOUT_S = 60.0
 NAME = "shard-0"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 NOBODY = "127.0.0.1:1"
@@ -31,23 +32,12 @@ PRODUCTS = 20
 
 
 @pytest.fixture
-def names() -> Iterator[Names]:
-    """A DNS server."""
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
+    """A DNS server, which nobody gives up soon."""
+    monkeypatch.setattr(resolving, "resolve", partial(resolving.resolve, timeout_s=TIMEOUT_S))
     served = Names(ttl_s=0)
     with served.served():
         yield served
-
-
-def _free_port() -> int:
-    """A port that is free on all of the hosts."""
-    while True:
-        with socket.create_server((HOSTS[0], 0)) as one:
-            port: int = one.getsockname()[1]
-            try:
-                socket.create_server((HOSTS[1], port)).close()
-            except OSError:
-                continue
-            return port
 
 
 @dataclass
@@ -63,11 +53,11 @@ class Replicas:
 
 @asynccontextmanager
 async def _replicas(directory: Path, **settings: Any) -> AsyncIterator[Replicas]:
-    port = _free_port()
     feed = Feed()
     await feed.add(*(change_message(simple(n, n + 1)) for n in range(PRODUCTS)))
     await feed.add(deletion_message("p3", PRODUCTS + 1))
     async with AsyncExitStack() as stack:
+        port = stack.enter_context(reserved())
         feed_port = await stack.enter_async_context(serving(feed))
         for host in HOSTS:
             told = Settings(
@@ -91,7 +81,7 @@ async def _end(running: asyncio.Task[None]) -> None:
 
 
 async def _run(command: str, targets: Sequence[str], *options: str) -> Result:
-    arguments = ["shards", command, *targets, *options]
+    arguments = ["shards", command, *targets, "--timeout", str(TIMEOUT_S), *options]
     return await asyncio.to_thread(CliRunner().invoke, app, arguments)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,17 +24,52 @@ from services.mesh.server import Host
 from tests.gateway.access.keyed import ADMIN_KEY, ADMIN_KEY_HASH
 from tests.gateway.fakes import FakeRanker, FakeShard
 from tests.gateway.rigs import Rig, rigged
+from tests.vitrine.conftest import TIMEOUT_S
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine import AsyncClient
+from vitrine.cli import smoke
 from vitrine.cli.main import app
 from vitrine.cli.smoke import Step, walk
 from vitrine.client.operations import Operation
 from vitrine.client.refusals import NO_ANSWER
 from vitrine.v1 import catalog_pb2, ranker_pb2
 
-TIMEOUT_S = 60.0
 SEARCHES = ("photo", "text", "product", "filter", "explain")
 STEPS = ("create", "write", "wait", *SEARCHES, "delete")
+
+
+@pytest.fixture(autouse=True)
+def _patient_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That this machine stands still for some seconds is no fault of the mesh."""
+    for name in ("_CREATE_S", "_DELETE_S"):
+        monkeypatch.setattr(smoke, name, TIMEOUT_S)
+
+
+class Hourglass:
+    """The time of each step, which is up when `run_out` says so; `given_s` is what it would have been."""
+
+    def __init__(self) -> None:
+        self.given_s: list[float] = []
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Timeout] | None = None
+
+    def timeout(self, given_s: float) -> asyncio.Timeout:
+        """Stands for `asyncio.timeout`."""
+        self.given_s.append(given_s)
+        self._running = asyncio.get_running_loop(), asyncio.timeout(None)
+        return self._running[1]
+
+    def run_out(self) -> None:
+        """End the time of the step that is under way. From any thread."""
+        assert self._running is not None
+        loop, step = self._running
+        loop.call_soon_threadsafe(step.reschedule, 0.0)
+
+
+@pytest.fixture
+def hourglass(monkeypatch: pytest.MonkeyPatch) -> Hourglass:
+    made = Hourglass()
+    monkeypatch.setattr(smoke, "asyncio", SimpleNamespace(**{**vars(asyncio), "timeout": made.timeout}))
+    return made
 
 
 class SoundRanker(FakeRanker):
@@ -282,10 +318,17 @@ async def test_models_without_a_space_for_words_are_no_failure(tmp_path: Path) -
         assert steps["text"].detail.startswith("left out: ")
 
 
-async def test_a_step_that_does_not_end_is_given_up(served: Served) -> None:
+async def test_a_step_that_does_not_end_is_given_up(served: Served, hourglass: Hourglass) -> None:
     """When the time is up the step that hangs is named, and what was made is deleted."""
     served.rig.embedder.hang_after = 0
-    steps = await served.walk(timeout_s=3)
+    walking = asyncio.create_task(served.walk(timeout_s=90))
+    while not served.rig.embedder.asked:  # noqa: ASYNC110 - the fake knows no events
+        await asyncio.sleep(0.01)
+    hourglass.run_out()
+    steps = await walking
+    created_s, written_s, deleted_s = hourglass.given_s
+    assert 90 >= created_s > written_s
+    assert deleted_s == pytest.approx(smoke._DELETE_S, abs=60)
     assert not steps["write"].ok
     assert "time" in steps["write"].detail
     assert list(steps) == ["create", "write", "delete"]
@@ -332,9 +375,21 @@ async def test_an_interrupted_command_tidies_up(tmp_path: Path, sent: signal.Sig
         assert await served.catalogs() == []
 
 
-def test_people_see_a_line_a_step(gateway: FakeGateway) -> None:
+def test_people_see_a_line_a_step(
+    gateway: FakeGateway, hourglass: Hourglass, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What an answer lacks is in the line of its step, and the last line says which steps failed."""
-    result = CliRunner().invoke(app, ["smoke", "--server", gateway.address, "--timeout", "5"])
+    search = FakeGateway._search
+
+    def answered(self: FakeGateway, request: Any, context: Any) -> Any:
+        # The second search is made when the first has been found wanting.
+        if len(self.searches) == 2:
+            hourglass.run_out()
+        return search(self, request, context)
+
+    monkeypatch.setattr(FakeGateway, "_search", answered)
+    result = CliRunner().invoke(app, ["smoke", "--server", gateway.address, "--timeout", "100"])
+    assert 100 >= hourglass.given_s[0] > hourglass.given_s[1] > hourglass.given_s[2]
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert lines[0].startswith("ok      create")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,27 @@ from vitrine.supervisor.layout import Layout, data_dir_default
 from vitrine.supervisor.mesh import Mesh
 from vitrine.supervisor.state import State
 
+# Nobody listens there.
+NOBODY, NOBODY_ELSE = "127.0.0.1:1", "127.0.0.1:2"
 
-def _base(gateway: FakeGateway) -> int:
-    return int(gateway.address.rpartition(":")[2])
+
+@pytest.fixture
+def layout() -> Layout:
+    """Where a mesh of this test may listen: nobody else does."""
+    return free_layout()
+
+
+@pytest.fixture
+def gateway(layout: Layout) -> Iterator[FakeGateway]:
+    """A fake gateway where the mesh has its own; nothing listens where its other services would."""
+    with FakeGateway().serving(layout.port_base) as serving:
+        yield serving
+
+
+@pytest.fixture
+def running(layout: Layout) -> State:
+    """What that mesh tells of itself."""
+    return State(os.getpid(), layout.port_base, layout.http_port, 1, True)
 
 
 @pytest.mark.parametrize("detach", [[], ["--detach"]])
@@ -52,27 +72,27 @@ def test_down_without_a_mesh_is_no_failure() -> None:
     assert "nothing was running" in CliRunner().invoke(app, ["down"]).stdout
 
 
-def test_commands_find_the_mesh_that_runs(gateway: FakeGateway) -> None:
+def test_commands_find_the_mesh_that_runs(gateway: FakeGateway, running: State) -> None:
     """The state of a running mesh tells where it listens; without one it is the default."""
-    assert _gateway_of("--server", "host:1") == "host:1"
+    assert _gateway_of("--server", NOBODY) == NOBODY
     assert _gateway_of() == Layout().gateway
     directory = data_dir_default()
     with state.claimed(directory):
-        state.save(directory, State(os.getpid(), _base(gateway), 8080, 1, True))
+        state.save(directory, running)
         assert _gateway_of() == gateway.address
-        assert _gateway_of("--server", "host:1") == "host:1"
+        assert _gateway_of("--server", NOBODY) == NOBODY
 
 
 def test_a_data_directory_that_is_typed_goes_before_the_environment(
-    gateway: FakeGateway, tmp_path: Path
+    gateway: FakeGateway, running: State, tmp_path: Path
 ) -> None:
     """VITRINE_SERVER does not outweigh `--data-dir`, while `--server` outweighs everything."""
     with state.claimed(tmp_path):
-        state.save(tmp_path, State(os.getpid(), _base(gateway), 8080, 1, True))
-        elsewhere = {"VITRINE_SERVER": "host:1"}
+        state.save(tmp_path, running)
+        elsewhere = {"VITRINE_SERVER": NOBODY}
         assert _gateway_of("--data-dir", str(tmp_path), env=elsewhere) == gateway.address
-        assert _gateway_of("--data-dir", str(tmp_path), "--server", "host:2", env=elsewhere) == "host:2"
-        assert _gateway_of(env={"VITRINE_DATA_DIR": str(tmp_path), **elsewhere}) == "host:1"
+        assert _gateway_of("--data-dir", str(tmp_path), "--server", NOBODY_ELSE, env=elsewhere) == NOBODY_ELSE
+        assert _gateway_of(env={"VITRINE_DATA_DIR": str(tmp_path), **elsewhere}) == NOBODY
 
 
 def _gateway_of(*arguments: str, env: dict[str, str] | None = None) -> str:
@@ -80,12 +100,12 @@ def _gateway_of(*arguments: str, env: dict[str, str] | None = None) -> str:
     return next(str(service["address"]) for service in found["services"] if service["name"] == "gateway")
 
 
-def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway) -> None:
+def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway, running: State) -> None:
     """Each service has its state, a shard that is away is told, and not all serving ends with 1."""
     gateway.catalogs["shop"] = {}
     directory = data_dir_default()
     with state.claimed(directory):
-        state.save(directory, State(os.getpid(), _base(gateway), 8080, 1, True))
+        state.save(directory, running)
         result = CliRunner().invoke(app, ["status", "--json"])
         shown = CliRunner().invoke(app, ["status"])
     assert result.exit_code == shown.exit_code == 1
@@ -100,12 +120,11 @@ def test_status_shows_what_serves_and_what_does_not(gateway: FakeGateway) -> Non
     assert str(os.getpid()) in shown.stdout
 
 
-def test_status_tells_where_things_are_kept(gateway: FakeGateway) -> None:
+def test_status_tells_where_things_are_kept(gateway: FakeGateway, running: State) -> None:
     """The store and the cache of the mesh, as it told them, or else its own."""
     directory = data_dir_default()
     with state.claimed(directory):
-        running = State(os.getpid(), _base(gateway), 8080, 1, True, "mongodb://me@h/shop")
-        state.save(directory, running)
+        state.save(directory, replace(running, store="mongodb://me@h/shop"))
         found = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)
         assert (found["store"], found["cache"]) == ("mongodb://me@h/shop", "memory")
         assert "store: mongodb://me@h/shop · cache: memory" in CliRunner().invoke(app, ["status"]).stdout
@@ -159,14 +178,14 @@ def test_status_of_a_server_elsewhere_asks_it_alone(gateway: FakeGateway) -> Non
     assert [service["name"] for service in json.loads(result.stdout)["services"]] == ["gateway"]
 
 
-def test_status_of_nobody_tells_how_to_start() -> None:
+def test_status_of_nobody_tells_how_to_start(running: State) -> None:
     """Where nothing runs the command that starts it is named; a supervisor needs no such hint."""
     alone = CliRunner().invoke(app, ["status", "--server", "127.0.0.1:9"])
     assert alone.exit_code == 1
     assert "start it with `vitrine up`" in alone.stderr
     directory = data_dir_default()
     with state.claimed(directory):
-        state.save(directory, State(os.getpid(), free_layout().port_base, 8080, 1, True))
+        state.save(directory, running)
         supervised = CliRunner().invoke(app, ["status"])
     assert "vitrine up" not in supervised.output
     assert "failed to connect" not in supervised.output.lower()

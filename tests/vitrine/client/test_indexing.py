@@ -18,9 +18,12 @@ from services.mesh.errors import (
     Unavailable,
     VitrineError,
 )
+from tests.ports import reserved
+from tests.vitrine.conftest import TIMEOUT_S
 from tests.vitrine.fake_gateway import BAD_PHOTO, FakeGateway
 from vitrine.catalogs.rows import CatalogRow, RowProblem
 from vitrine.client import AsyncClient, indexing, products
+from vitrine.client.busy_hosts import BusyHosts
 from vitrine.client.checkpoints import Checkpoint
 from vitrine.client.indexing import Policy, RowOutcome
 from vitrine.v1 import catalog_pb2
@@ -89,7 +92,10 @@ class BusyGateway(FakeGateway):
 
 
 @pytest.fixture
-def busy() -> Iterator[BusyGateway]:
+def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[BusyGateway]:
+    failed = BusyHosts.failed
+    # A product's own error does not say when to come again, which is read as a second.
+    monkeypatch.setattr(BusyHosts, "failed", lambda hosts, host, _: failed(hosts, host, 0.0))
     gateway = BusyGateway()
     with gateway.serving():
         yield gateway
@@ -221,7 +227,7 @@ async def test_a_missing_catalogue_is_created_once(gateway: FakeGateway) -> None
 async def test_a_gateway_that_never_answered_is_not_waited_for() -> None:
     """Where nothing listens the run ends at once, whatever its patience."""
     async with AsyncClient("127.0.0.1:9", catalog="shop") as client:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_S):
             with pytest.raises(Unavailable, match="nothing answers"):
                 await indexing.ensure_catalog(client, Policy(patience_s=600))
 
@@ -240,22 +246,22 @@ async def test_a_gateway_that_is_lost_midway_is_waited_for(
     """Gone after it had answered, it is told of once and has until the end of patience to come back."""
     gateway = FakeGateway()
     outages: list[VitrineError] = []
-    with gateway.serving():
-        gateway.catalogs["shop"] = {}
-        port = int(gateway.address.rpartition(":")[2])
-        client = AsyncClient(gateway.address, catalog="shop")
-        await indexing.ensure_catalog(client, QUICK)
 
     async def write() -> list[RowOutcome]:
         written = indexing.index(client, rows, QUICK, on_outage=outages.append)
         return [outcome async for outcomes in written for outcome in outcomes]
 
-    async with client, asyncio.timeout(30):
-        writing = asyncio.create_task(write())
-        while not outages:  # noqa: ASYNC110 - it is told when it has been noticed
-            await asyncio.sleep(0.01)
+    with reserved() as port:
         with gateway.serving(port):
-            assert {outcome.outcome for outcome in await writing} == {"indexed"}
+            gateway.catalogs["shop"] = {}
+            client = AsyncClient(gateway.address, catalog="shop")
+            await indexing.ensure_catalog(client, QUICK)
+        async with client, asyncio.timeout(TIMEOUT_S):
+            writing = asyncio.create_task(write())
+            while not outages:  # noqa: ASYNC110 - it is told when it has been noticed
+                await asyncio.sleep(0.01)
+            with gateway.serving(port):
+                assert {outcome.outcome for outcome in await writing} == {"indexed"}
     assert [error.reason for error in outages] == ["NO_ANSWER"]
 
 

@@ -138,12 +138,13 @@ async def test_what_no_patience_mends_is_raised(shop: FakeGateway) -> None:
         with pytest.raises(InvalidArgument):
             client.upsert([Product("no/id")])
     async with AsyncClient(shop.address, catalog="shop") as asynchronous:
-        shop.failures.append(FailedPrecondition("other models", reason="MODEL_MISMATCH"))
-        with pytest.raises(FailedPrecondition):
-            await asynchronous.upsert(Source(6))
         shop.failures.append(ResourceExhausted("full", retry_after_s=9))
         with pytest.raises(ResourceExhausted):
             await asynchronous.upsert(Source(1), patience_s=0.1)
+        # Last: the other calls of this one may arrive after it was given up.
+        shop.failures.append(FailedPrecondition("other models", reason="MODEL_MISMATCH"))
+        with pytest.raises(FailedPrecondition):
+            await asynchronous.upsert(Source(6))
 
 
 def test_the_revision_of_a_report_sees_all_calls() -> None:

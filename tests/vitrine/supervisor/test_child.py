@@ -6,20 +6,23 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from services.mesh.errors import FailedPrecondition
+from tests.vitrine.conftest import TIMEOUT_S
 from tests.vitrine.lines import Lines
 from vitrine.supervisor.child import Child, Policy, lines_of
 from vitrine.supervisor.layout import Service
 
-QUICK = Policy(poll_s=0.01, healthy_s=0.05, first_backoff_s=0.02, max_backoff_s=0.1, drain_s=0.5)
+QUICK = Policy(poll_s=0.01, healthy_s=0.05, first_backoff_s=0.02, max_backoff_s=0.1, drain_s=TIMEOUT_S)
 
 # Says that it is up, then does as it was told.
-_SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
+_SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 _STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {_SLEEPS}"
 
 
@@ -32,9 +35,9 @@ def _child(program: str, lines: Lines, policy: Policy = QUICK, **environment: st
     return Child(service, is_ready, lines, policy)
 
 
-async def _until(condition: object, timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():  # type: ignore[operator]
+async def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         await asyncio.sleep(0.01)
 
@@ -44,7 +47,7 @@ async def test_a_child_that_dies_is_started_again() -> None:
     lines = Lines()
     child = _child(_SLEEPS, lines)
     kept = asyncio.create_task(child.keep())
-    await asyncio.wait_for(child.ready.wait(), 10)
+    await asyncio.wait_for(child.ready.wait(), TIMEOUT_S)
     first = child.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
@@ -52,7 +55,7 @@ async def test_a_child_that_dies_is_started_again() -> None:
     second = child.pid
     assert second not in (None, first)
     child.stop()
-    await asyncio.wait_for(kept, 10)
+    await asyncio.wait_for(kept, TIMEOUT_S)
     assert child.pid is None
     assert _names(lines) == ["started", "ready", "died", "started", "ready"]
 
@@ -62,14 +65,14 @@ async def test_the_back_off_grows_until_the_child_is_well() -> None:
     lines = Lines()
     program = "print('up', flush=True)"
     child = _child(
-        program, lines, Policy(poll_s=0.001, healthy_s=60, first_backoff_s=0.01, max_backoff_s=0.05)
+        program, lines, Policy(poll_s=0.001, healthy_s=600, first_backoff_s=0.01, max_backoff_s=0.05)
     )
     # Ready once, so that it is never given up.
     child._was_ready = True
     kept = asyncio.create_task(child.keep())
     await _until(lambda: _names(lines).count("died") >= 5)
     child.stop()
-    await asyncio.wait_for(kept, 10)
+    await asyncio.wait_for(kept, TIMEOUT_S)
     delays = [event["restart_in_s"] for event in lines.events if event["event"] == "died"][:5]
     assert delays == [0.01, 0.02, 0.04, 0.05, 0.05]
 
@@ -82,7 +85,7 @@ async def test_a_child_that_stayed_well_is_restarted_quickly() -> None:
     kept = asyncio.create_task(child.keep())
     await _until(lambda: child.ready.is_set() and child._backoff.failures == 0)
     child.stop()
-    await asyncio.wait_for(kept, 10)
+    await asyncio.wait_for(kept, TIMEOUT_S)
 
 
 async def test_a_child_that_cannot_start_is_given_up_with_its_last_words() -> None:
@@ -90,7 +93,7 @@ async def test_a_child_that_cannot_start_is_given_up_with_its_last_words() -> No
     lines = Lines()
     child = _child("import sys; sys.exit('no such setting')", lines)
     with pytest.raises(FailedPrecondition, match=r"dummy does not start \(status 1\)[^$]*no such setting"):
-        await asyncio.wait_for(child.keep(), 20)
+        await asyncio.wait_for(child.keep(), TIMEOUT_S)
     assert _names(lines).count("started") == QUICK.max_failures
 
 
@@ -99,18 +102,18 @@ async def test_wrong_settings_are_not_tried_again() -> None:
     lines = Lines()
     child = _child("import sys; print('settings: no'); sys.exit(2)", lines)
     with pytest.raises(FailedPrecondition, match=r"settings: no"):
-        await asyncio.wait_for(child.keep(), 20)
+        await asyncio.wait_for(child.keep(), TIMEOUT_S)
     assert _names(lines).count("started") == 1
 
 
 async def test_a_child_that_ignores_sigterm_is_killed() -> None:
     """Draining has an end."""
     lines = Lines()
-    child = _child(_STUBBORN, lines)
+    child = _child(_STUBBORN, lines, replace(QUICK, drain_s=0.1))
     kept = asyncio.create_task(child.keep())
-    await asyncio.wait_for(child.ready.wait(), 10)
+    await asyncio.wait_for(child.ready.wait(), TIMEOUT_S)
     child.stop()
-    await asyncio.wait_for(kept, 10)
+    await asyncio.wait_for(kept, TIMEOUT_S)
     assert _names(lines)[-1] == "killed"
     assert child.pid is None
 
@@ -125,7 +128,7 @@ async def test_a_child_gets_its_own_environment_and_no_terminal() -> None:
     kept = asyncio.create_task(child.keep())
     await _until(lambda: lines.of("dummy"))
     child.stop()
-    await asyncio.wait_for(kept, 10)
+    await asyncio.wait_for(kept, TIMEOUT_S)
     assert lines.of("dummy")[0] == "42 True True"
 
 
@@ -134,19 +137,19 @@ async def test_what_a_child_started_ends_with_it() -> None:
     lines = Lines()
     program = (
         "import subprocess, sys, time\n"
-        "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        "print(other.pid, flush=True); print('up', flush=True); time.sleep(60)"
+        "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(other.pid, flush=True); print('up', flush=True); time.sleep(600)"
     )
     child = _child(program, lines)
     kept = asyncio.create_task(child.keep())
-    await asyncio.wait_for(child.ready.wait(), 10)
+    await asyncio.wait_for(child.ready.wait(), TIMEOUT_S)
     grandchild = int(lines.of("dummy")[0])
     assert child.pid is not None
     os.kill(child.pid, signal.SIGKILL)
     await _until(lambda: child.restarts >= 1)
     await _until(lambda: _has_ended(grandchild))
     child.stop()
-    await asyncio.wait_for(kept, 10)
+    await asyncio.wait_for(kept, TIMEOUT_S)
 
 
 def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
         assert "up" in process.stdout.readline()
         process.kill()
         process.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + TIMEOUT_S
         while not _has_ended(started["pid"]):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -200,7 +203,7 @@ async def test_a_service_refuses_a_wrong_setting_once() -> None:
     service = Service("gateway", (sys.executable, "-m", "services.gateway"), {"VITRINE_GATEWAY_FOO": "1"})
     child = Child(service, _never, lines, QUICK)
     with pytest.raises(FailedPrecondition, match="VITRINE_GATEWAY_FOO: there is no such setting"):
-        await asyncio.wait_for(child.keep(), 60)
+        await asyncio.wait_for(child.keep(), TIMEOUT_S)
     assert _names(lines).count("started") == 1
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.mesh.errors import FailedPrecondition
+from tests.vitrine.conftest import TIMEOUT_S
 from tests.vitrine.fake_gateway import FakeGateway
 from tests.vitrine.lines import Lines
 from vitrine.supervisor import mesh, ports, state
@@ -51,12 +52,12 @@ async def test_others_see_when_a_mesh_is_ready_and_when_it_has_ended(
     monkeypatch.setattr(Layout, "services", lambda *_, **__: [service])
     ready = asyncio.Event()
     running = asyncio.create_task(quiet_mesh.run(Lines(), on_ready=ready.set))
-    await asyncio.wait_for(ready.wait(), 30)
+    await asyncio.wait_for(ready.wait(), TIMEOUT_S)
     assert state.load(quiet_mesh.data_dir) == state.State(os.getpid(), 20000, 8000, 2, True)
     with pytest.raises(FailedPrecondition, match="already runs"):
         quiet_mesh.start_detached()
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, TIMEOUT_S)
     assert state.load(quiet_mesh.data_dir) is None
 
 
@@ -67,7 +68,7 @@ def test_a_detached_mesh_goes_on_until_it_is_stopped(
     _instead_of_vitrine(_COMES_UP, tmp_path, monkeypatch)
     started = quiet_mesh.start_detached()
     assert started.layout == quiet_mesh.layout
-    assert state.stop(quiet_mesh.data_dir, timeout_s=10)
+    assert state.stop(quiet_mesh.data_dir, timeout_s=TIMEOUT_S)
     os.waitpid(started.pid, 0)
 
 

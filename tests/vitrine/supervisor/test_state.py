@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.mesh.errors import FailedPrecondition
+from tests.vitrine.conftest import TIMEOUT_S
 from vitrine.supervisor import state
 from vitrine.supervisor.state import State
 
@@ -21,7 +22,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with state.claimed(directory):
     state.save(directory, state.State(os.getpid(), 50051, 8080, 1, True))
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -70,7 +71,7 @@ def test_a_mesh_that_was_killed_does_not_run(tmp_path: Path) -> None:
 def test_stop_ends_the_process_and_waits_for_it(tmp_path: Path) -> None:
     """After `stop` the directory is free."""
     with _holder(tmp_path) as process:
-        assert state.stop(tmp_path, timeout_s=10)
+        assert state.stop(tmp_path, timeout_s=TIMEOUT_S)
         assert process.wait() == 0
         assert state.load(tmp_path) is None
 

@@ -26,14 +26,17 @@ settings.load_profile("vitrine")
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 _TESTS = Path(__file__).resolve().parent
+_PAGE = _TESTS / "gateway" / "http" / "page"
 _SHARED_DATA = _TESTS.parents[1] / "shared" / "data"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a folder run in one process, since they share engines, browsers and meshes."""
+    """Tests of a folder run in one process: they share engines, browsers and meshes."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.relative_to(_TESTS).as_posix()))
+        # Those of the page are a third of all.
+        group = "page" if item.path.is_relative_to(_PAGE) else item.path.relative_to(_TESTS).parts[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

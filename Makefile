@@ -16,7 +16,7 @@ demo: ## Start the mesh on a demo catalogue or on yours: make demo [CATALOG=fold
 		$(if $(HTTP_PORT),--http-port "$(HTTP_PORT)") $(if $(PORT_BASE),--port-base "$(PORT_BASE)")
 
 test: setup check ## Set up, check, and run every test with coverage.
-	@.venv/bin/python -m pytest --cov --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@.venv/bin/python -m pytest --cov --numprocesses 2 --no-loadscope-reorder
 
 check: ## Lint, types, contract, generated code and stray host names.
 	@scripts/check.sh

@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -12,8 +11,8 @@ import pytest
 from services.gateway import assembly, query_log, shard_sets
 from services.gateway.dependencies import Dependencies
 from services.gateway.store import database
-from services.mesh import channel
 from tests.gateway.rigs import Rig, rigged
+from tests.patience import let_connections_take_a_minute
 
 PATIENCE_S = 60.0
 
@@ -36,12 +35,7 @@ def _no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still for some seconds is no fault of what is asked meanwhile."""
-    usual = channel.options
-
-    def options(**how: Any) -> list[tuple[str, Any]]:
-        return list({**dict(usual(**how)), "grpc.min_reconnect_backoff_ms": int(PATIENCE_S * 1e3)}.items())
-
-    monkeypatch.setattr(channel, "options", options)
+    let_connections_take_a_minute(monkeypatch)
     monkeypatch.setattr(assembly, "Dependencies", functools.partial(Dependencies, timeout_s=PATIENCE_S))
     monkeypatch.setattr(assembly, "TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", int(PATIENCE_S * 1e3))

@@ -1,18 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from services.mesh import channel
+from tests.patience import let_connections_take_a_minute
 
 
 @pytest.fixture(autouse=True)
 def _patient_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection may take a minute to be made: servers of tests are there, but machines stand still."""
-    usual = channel.options
-
-    def options(**how: Any) -> list[tuple[str, Any]]:
-        return list({**dict(usual(**how)), "grpc.min_reconnect_backoff_ms": 60_000}.items())
-
-    monkeypatch.setattr(channel, "options", options)
+    let_connections_take_a_minute(monkeypatch)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.mesh import channel
+from tests.patience import let_connections_take_a_minute
 from tests.vitrine.fake_gateway import FakeGateway
 from vitrine.cli import browser, status
 from vitrine.client import Timeouts, base
@@ -46,9 +47,4 @@ def _channels(monkeypatch: pytest.MonkeyPatch) -> None:
     retries: dict[str, Any] = copy.deepcopy(channel._RETRIES)
     retries["retryPolicy"]["initialBackoff"] = "0.01s"
     monkeypatch.setattr(channel, "_RETRIES", retries)
-    usual = channel.options
-
-    def options(**how: Any) -> list[tuple[str, Any]]:
-        return list({**dict(usual(**how)), "grpc.min_reconnect_backoff_ms": 60_000}.items())
-
-    monkeypatch.setattr(channel, "options", options)
+    let_connections_take_a_minute(monkeypatch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from PIL import Image
@@ -19,6 +19,7 @@ from services.mesh.errors import (
 from services.mesh.vectors import decode
 from tests.embedder.engines import OLD_DIGEST, MeanColourEngine
 from tests.embedder.servers import running
+from tests.patience import until
 from vitrine.v1 import common_pb2, embedder_pb2, embedder_pb2_grpc
 
 # Of one and of two images; more do not fit a pass.
@@ -231,12 +232,6 @@ async def test_calls_share_batches_and_people_go_first(
     engine.gate.set()
     await asyncio.gather(first, *others)
     assert engine.batches[WARM_UP_BATCHES:] == [1, 3]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - neither a metric nor a thread has an event
-            await asyncio.sleep(0.01)
 
 
 async def metric(name: str, value: float, labels: dict[str, str] | None = None) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 from services.mesh import vectors
 from services.mesh.buckets import bucket_of, shard_of
 from tests.gateway.fakes import FakeShard, Fault, hosted, vector_of
+from tests.patience import until
 from vitrine.v1 import catalog_pb2, vectorsearch_pb2, vectorsearch_pb2_grpc
 
 PRODUCTS = 30
@@ -99,13 +100,6 @@ def ranked(products: int = PRODUCTS) -> list[str]:
 def counted(name: str, **labels: str) -> float:
     """The present value of a metric."""
     return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Look again and again whether something holds, for at most 60 seconds."""
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - what is looked at knows no events
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -15,8 +15,9 @@ from services.gateway.settings import MAX_REPLICAS
 from services.gateway.shards import Shards
 from services.mesh.errors import Unavailable
 from services.mesh.resolving import Name
-from tests.gateway.shard_rigs import CopySet, copied, ids, ranked, search, until
+from tests.gateway.shard_rigs import CopySet, copied, ids, ranked, search
 from tests.log_lines import captured
+from tests.patience import until
 
 NAME = "dns:///shard:50060"
 CALLERS = 8

@@ -13,7 +13,7 @@ from services.gateway.store.database import SqliteDatabase
 from services.gateway.store.interface import ProductChange, StoredProduct
 from services.gateway.store.log import ChangeLog, Write
 from services.gateway.store.sqlite import SqliteStore
-from tests.gateway.shard_rigs import until
+from tests.patience import until
 from vitrine.v1 import catalog_pb2
 
 CATALOG = "shop"

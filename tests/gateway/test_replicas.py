@@ -10,8 +10,9 @@ import pytest
 from services.gateway import replicas
 from services.gateway.replicas import Place, Replica, Replicas, State
 from services.mesh.errors import Unavailable
-from tests.gateway.shard_rigs import copied, until
+from tests.gateway.shard_rigs import copied
 from tests.log_lines import captured
+from tests.patience import until
 
 
 @asynccontextmanager

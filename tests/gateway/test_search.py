@@ -23,7 +23,7 @@ from services.mesh.errors import (
 from services.mesh.vectors import encode
 from tests.gateway.fakes import photo, vector_of
 from tests.gateway.rigs import CATALOG, Rig, ids, image, item, product, rigged, text
-from tests.gateway.shard_rigs import until
+from tests.patience import until
 from vitrine.v1 import common_pb2, search_pb2
 
 NO_CACHE = Duration(seconds=0)

@@ -19,7 +19,8 @@ from services.mesh.errors import (
     Unavailable,
     VitrineError,
 )
-from tests.gateway.shard_rigs import PRODUCTS, Copy, CopySet, copied, counted, ids, ranked, search, until
+from tests.gateway.shard_rigs import PRODUCTS, Copy, CopySet, copied, counted, ids, ranked, search
+from tests.patience import until
 from vitrine.v1 import vectorsearch_pb2
 
 # A call that takes longer is hedged, in tests of hedges.

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.mesh import health
 from tests.mesh.hosts import Running, running
 from tests.mesh.mute import mute
+from tests.patience import until
 
 TIMEOUT_S = 60.0
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -34,12 +34,6 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def watching(found: Running, service: str = READINESS) -> Any:
     stub: Any = health_pb2_grpc.HealthStub(found.channel)
     return stub.Watch(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_S)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not holds():  # noqa: ASYNC110 - the watches set no event
-            await asyncio.sleep(0.001)
 
 
 async def come_to(watches: int, found: Running) -> None:

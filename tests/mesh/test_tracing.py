@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import grpc
@@ -22,6 +22,7 @@ from services.mesh.channel import call, stream
 from services.mesh.stages import StageClock
 from tests.mesh.hosts import running
 from tests.mesh.receivers import Received, Receiver, receiving
+from tests.patience import until
 from tests.ports import reserved
 from vitrine.v1 import catalog_pb2, common_pb2, ranker_pb2
 
@@ -71,12 +72,6 @@ def parent(flags: str) -> str:
 def only(spans: list[Received], kind: str, name: str) -> Received:
     [found] = [span for span in spans if (span.kind, span.name) == (kind, name)]
     return found
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not holds():  # noqa: ASYNC110 - threads set no event
-            await asyncio.sleep(0.01)
 
 
 def dropped(reason: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -77,13 +77,6 @@ class Feed(catalog_pb2_grpc.FeedServiceServicer):
         yield catalog_pb2.ScanResponse(revision=revision)
         for change in [*self.catalogs.values(), *self.products.values()]:
             yield catalog_pb2.ScanResponse(revision=revision, changes=[change])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Look again and again whether something holds, for at most a minute."""
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - what is looked at knows no events
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -20,8 +20,9 @@ from services.vectorsearch.indexes.indexing import Indexing
 from services.vectorsearch.indexes.kinds import Kinds
 from services.vectorsearch.shard import Shard
 from services.vectorsearch.storage.durability import Durability
+from tests.patience import until
 from tests.ports import reserved
-from tests.vectorsearch.feeds import Feed, serving, until
+from tests.vectorsearch.feeds import Feed, serving
 from tests.vectorsearch.products import (
     change_message,
     deletion_message,

@@ -9,8 +9,9 @@ from prometheus_client import REGISTRY
 from services.vectorsearch import metrics
 from services.vectorsearch.changes import Deleted
 from services.vectorsearch.shard import Shard
+from tests.patience import until
 from tests.ports import reserved
-from tests.vectorsearch.feeds import Feed, serving, until
+from tests.vectorsearch.feeds import Feed, serving
 from tests.vectorsearch.products import change_message, simple
 from tests.vectorsearch.storage.frames import frames
 from tests.vectorsearch.storage.lives import life

@@ -16,8 +16,9 @@ from services.mesh import channel, errors, vectors
 from services.mesh.server import Host
 from services.vectorsearch import follower, server
 from services.vectorsearch.settings import Settings
+from tests.patience import until
 from tests.ports import reserved
-from tests.vectorsearch.feeds import Feed, serving, until
+from tests.vectorsearch.feeds import Feed, serving
 from tests.vectorsearch.products import (
     DIMENSIONS,
     change_message,

@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import REGISTRY
@@ -15,6 +15,7 @@ from services.gateway.cache.redis import MAX_VALUE_BYTES, RedisCache
 from services.mesh.errors import Unavailable
 from tests.engines import redis
 from tests.gateway.cache_suite import CacheSuite
+from tests.patience import until
 
 # Of tests that are about values: a machine that stands still is no fault of Redis.
 PATIENT_S = 60.0
@@ -285,13 +286,6 @@ async def test_a_caller_who_leaves_does_not_hide_a_failure(
     await until(lambda: resting("read") == 1)
     await asyncio.gather(read, return_exceptions=True)
     own_redis.resume()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def test_who_asks_is_told_whether_redis_answers(own_redis: redis.RedisServer) -> None:

@@ -20,6 +20,7 @@ from services.mesh.batching.metrics import StageMetrics
 from services.mesh.batching.stage import MIN_PATIENCE_S, Stage
 from services.mesh.errors import DeadlineExceeded, InvalidArgument, Unavailable, VitrineError
 from tests.mesh.batching.jobs import call, put_all
+from tests.patience import until
 
 Work = Callable[[Any, list[Any]], Sequence[Any]]
 
@@ -74,12 +75,6 @@ async def outcomes(whole: Any) -> list[Any]:
 
 async def entered(gate: Gate) -> None:
     assert await asyncio.to_thread(gate.entered.acquire, timeout=60)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - threads set no event
-            await asyncio.sleep(0.01)
 
 
 async def test_items_become_outcomes_in_order() -> None:

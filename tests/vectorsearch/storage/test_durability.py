@@ -18,7 +18,7 @@ from services.vectorsearch import metrics
 from services.vectorsearch.shard import Shard
 from services.vectorsearch.storage import durability
 from services.vectorsearch.storage.snapshot import MANIFEST, ROWS
-from tests.vectorsearch.feeds import until
+from tests.patience import until
 from tests.vectorsearch.products import change_message, simple
 from tests.vectorsearch.storage.disks import Event, RefusingDisk, RememberingDisk, SteppedDisk, lose_power
 from tests.vectorsearch.storage.frames import SEGMENT_ROWS, State, follow, frames, state_of, states
